@@ -1,0 +1,73 @@
+"""The errors of the retriever, one tree:
+
+RetrieverError
+├── ParsingError
+│   ├── UnsupportedFormat     the format is not supported, or the content is not what it claims
+│   ├── UnreadableFile        broken or encrypted
+│   ├── NoText                nothing to index in it, such as a scanned PDF
+│   └── LimitExceeded         past a limit of size, nesting, pages, time or memory
+├── NotFound                  no such document, collection, version or job for this tenant
+├── PreconditionFailed        If-Match named another version than the current one
+├── Conflict                  a concurrent change got there first
+├── StoreError
+│   ├── StoreUnavailable      the store cannot be reached
+│   ├── StorageFull           no space left; nothing was half-written
+│   └── StoreNewer            the schema was written by a newer Lectern
+└── IndexCorrupt              an index file fails its checksum; it is rebuilt from the store
+"""
+
+
+class RetrieverError(Exception):
+    """The root: catch this to catch everything that the retriever raises on purpose."""
+
+
+class ParsingError(RetrieverError):
+    """A file could not be made into a document."""
+
+
+class UnsupportedFormat(ParsingError):
+    """The format is not supported, or the content is not what its name or media type claims."""
+
+
+class UnreadableFile(ParsingError):
+    """The file is of a supported format but broken or encrypted."""
+
+
+class NoText(ParsingError):
+    """The file was read and holds no text, such as a PDF of scanned pages."""
+
+
+class LimitExceeded(ParsingError):
+    """Parsing went past a limit: size, nesting, pages, time or memory."""
+
+
+class NotFound(RetrieverError):
+    """No such document, collection, version or job for this tenant."""
+
+
+class PreconditionFailed(RetrieverError):
+    """The caller named a version that is not the current one."""
+
+
+class Conflict(RetrieverError):
+    """A concurrent change got there first; nothing was written."""
+
+
+class StoreError(RetrieverError):
+    """The system of record could not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or stays locked."""
+
+
+class StorageFull(StoreError):
+    """No space is left; nothing was half-written."""
+
+
+class StoreNewer(StoreError):
+    """The schema was written by a newer Lectern than this one."""
+
+
+class IndexCorrupt(RetrieverError):
+    """An index file fails its checksum or cannot be opened; it can be rebuilt from the store."""
