@@ -1,0 +1,517 @@
+"""The shapes of the HTTP contract: every request and every reply.
+
+Requests refuse unknown fields. Offsets count code points, end exclusive.
+"""
+
+import json
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MAX_DOCUMENTS = 1_000
+MAX_METADATA_BYTES = 65_536
+MAX_METADATA_DEPTH = 8
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Scalar = bool | int | Number | str | None
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must hold more than white space")
+    return value
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Plain JSON of a bounded size and depth, every key between 1 and 128 characters."""
+    _check_depth(value, MAX_METADATA_DEPTH)
+    if any(not 0 < len(key) <= 128 for key in value):
+        raise ValueError("keys must have 1 to 128 characters")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
+    return value
+
+
+def _check_depth(value: object, left: int) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("numbers must be finite")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inner and left == 0:
+        raise ValueError(f"must be nested at most {MAX_METADATA_DEPTH} deep")
+    for item in inner:
+        _check_depth(item, left - 1)
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
+Question = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_not_blank)]
+CollectionName = Annotated[str, Field(pattern=r"^\w[\w.\-]{0,127}$", description="letters, digits, `_`, `.` and `-`")]
+DocumentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+Title = Annotated[str, Field(max_length=1_000)]
+Wait = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
+
+
+class Request(BaseModel):
+    """The base of every request: unknown fields are refused, values are not coerced beyond JSON's own types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Reply(BaseModel):
+    """The base of every reply."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Condition(Request):
+    """A test on one metadata field; all that are given must hold."""
+
+    gte: int | Number | str | None = None
+    gt: int | Number | str | None = None
+    lte: int | Number | str | None = None
+    lt: int | Number | str | None = None
+    in_: Annotated[list[Scalar], Field(max_length=1_000)] | None = Field(None, alias="in")
+    exists: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("name at least one of gte, gt, lte, lt, in, exists")
+        return self
+
+
+Filters = Annotated[dict[Annotated[str, Field(min_length=1, max_length=128)], Scalar | Condition], Field(max_length=32)]
+
+
+def plain_filters(filters: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The filters as the store takes them: scalars for equality, plain dicts for conditions."""
+    if not filters:
+        return None
+    return {
+        key: value.model_dump(by_alias=True, exclude_unset=True) if isinstance(value, Condition) else value
+        for key, value in filters.items()
+    }
+
+
+def _one_source(model: BaseModel, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) > 1:
+        raise ValueError(f"give one source, not both {' and '.join(given)}")
+
+
+class SourceRequest(Request):
+    """A request about one source: an inline text, a list of documents, or a collection; none is `default`."""
+
+    text: Text | None = None
+    documents: Annotated[list[DocumentId], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
+    collection: CollectionName | None = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        _one_source(self, ("text", "documents", "document", "collection") if hasattr(self, "document") else _SOURCES)
+        return self
+
+
+_SOURCES = ("text", "documents", "collection")
+
+
+class AskRequest(SourceRequest):
+    """`POST /ask`: one question or a list, and at most one source."""
+
+    question: Question | None = None
+    questions: Annotated[list[Question], Field(min_length=1, max_length=64)] | None = None
+    filters: Filters | None = None
+    top_k: Annotated[int, Field(ge=1, le=64, description="passages to read")] = 8
+    target_error: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    alternatives: Annotated[int, Field(ge=0, le=10, description="further answers to return")] = 0
+    wait: Wait | None = None
+    stream: bool = False
+
+    @model_validator(mode="after")
+    def _check_question(self) -> Self:
+        if (self.question is None) == (self.questions is None):
+            raise ValueError("give either question or questions")
+        if self.filters and self.text is not None:
+            raise ValueError("filters are about stored documents: they cannot go with text")
+        return self
+
+
+class Citation(Reply):
+    """Where a quote stands: the document's text at that version, `[start:end]`, equals `quote`, always."""
+
+    document_id: str | None
+    title: str | None
+    version: str
+    start: int
+    end: int
+    quote: str
+    context: str
+    page: int | None
+    section: str | None
+    passage_id: str
+    score: float
+
+
+class Alternative(Reply):
+    """A further answer that was not chosen, with the chance that it is right."""
+
+    answer: str
+    confidence: float
+    citation: Citation
+
+
+class ReadCounts(Reply):
+    """What was read for the answer."""
+
+    passages: int
+    characters: int
+    documents: int
+
+
+class Models(Reply):
+    """The models behind a reply, each as name@hash."""
+
+    reader: str | None = None
+    retriever: str | None = None
+    summarizer: str | None = None
+
+
+class AskReply(Reply):
+    """The reply to one question; `answer` is null where the documents do not say."""
+
+    answer: str | None
+    answerable: bool
+    confidence: float
+    citations: list[Citation]
+    alternatives: list[Alternative] = []
+    read: ReadCounts
+    model: Models
+    timings_ms: dict[str, float]
+    request_id: str = ""
+
+
+class AskManyReply(Reply):
+    """The reply to a list of questions, in their order."""
+
+    answers: list[AskReply]
+    request_id: str = ""
+
+
+class Length(Request):
+    """How long a summary is to be: exactly one of the three."""
+
+    sentences: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    words: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.sentences, self.words, self.ratio)) != 1:
+            raise ValueError("give exactly one of sentences, words, ratio")
+        return self
+
+
+class SummarizeRequest(SourceRequest):
+    """`POST /summarize`: at most one source, and what the summary is to be like."""
+
+    document: DocumentId | None = None
+    length: Length | None = None
+    query: Question | None = None
+    kind: Literal["auto", "prose", "dialogue", "code"] = "auto"
+    format: Literal["paragraph", "bullets", "sections"] = "paragraph"
+    mode: Literal["extractive", "abstractive"] = "extractive"
+    wait: Wait | None = None
+    stream: bool = False
+
+
+class SummarySentence(Reply):
+    """A sentence of a summary, word for word as the document has it, with its place."""
+
+    text: str
+    salience: float
+    citation: Citation
+    speaker: str | None = None
+
+
+class SummaryPart(Reply):
+    """One part of a summary; `sentences` are indices into the reply's list."""
+
+    title: str | None
+    summary: str
+    sentences: list[int]
+
+
+class CoveredSection(Reply):
+    """A range of a document that was read, and how many sentences the summary took from it."""
+
+    document_id: str | None
+    title: str | None
+    start: int
+    end: int
+    sentences: int
+
+
+class Coverage(Reply):
+    """How much was read of how much there is."""
+
+    characters_read: int
+    characters_total: int
+    sections: list[CoveredSection]
+
+
+class SummarizeReply(Reply):
+    """A summary whose every sentence is cited, and the account of what was read for it."""
+
+    summary: str
+    sentences: list[SummarySentence]
+    parts: list[SummaryPart] = []
+    coverage: Coverage
+    model: Models
+    timings_ms: dict[str, float]
+    request_id: str = ""
+
+
+class SearchRequest(SourceRequest):
+    """`POST /search`: the passages nearest to a query."""
+
+    query: Question
+    mode: Literal["hybrid", "sparse", "dense"] = "hybrid"
+    top_k: Annotated[int, Field(ge=1, le=200)] = 10
+    filters: Filters | None = None
+
+    @model_validator(mode="after")
+    def _check_filters(self) -> Self:
+        if self.filters and self.text is not None:
+            raise ValueError("filters are about stored documents: they cannot go with text")
+        return self
+
+
+class SearchHit(Reply):
+    """A passage that a search found."""
+
+    passage_id: str
+    document_id: str | None
+    title: str | None
+    version: str
+    start: int
+    end: int
+    text: str
+    page: int | None
+    section: str | None
+    score: float
+    ranks: dict[str, int]
+
+
+class SearchReply(Reply):
+    """The passages that a search found, best first."""
+
+    hits: list[SearchHit]
+    timings_ms: dict[str, float]
+    request_id: str = ""
+
+
+class DocumentUpload(Request):
+    """A document as JSON; files go as multipart."""
+
+    text: Text
+    title: Title | None = None
+    collection: CollectionName | None = None
+    metadata: Metadata = {}
+    media_type: Literal["text/plain", "text/markdown"] = "text/plain"
+
+
+class DocumentFields(Request):
+    """The form fields that go with a file."""
+
+    title: Title | None = None
+    collection: CollectionName | None = None
+    metadata: Metadata = {}
+
+
+class DocumentPatch(Request):
+    """`PATCH /documents/{id}`: what is given replaces what is stored."""
+
+    title: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_not_blank)] | None = None
+    metadata: Metadata | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.title is None and self.metadata is None:
+            raise ValueError("give title or metadata")
+        return self
+
+
+class DocumentReply(Reply):
+    """A document; `job` is there while one works on it."""
+
+    id: str
+    version: str | None
+    status: Literal["pending", "indexed", "failed"]
+    collection: str
+    title: str
+    media_type: str
+    characters: int
+    pages: int
+    passages: int
+    created_at: str
+    updated_at: str
+    metadata: dict[str, Any]
+    warnings: list[str]
+
+
+class PendingDocumentReply(DocumentReply):
+    """A document that is accepted and durable but not yet indexed."""
+
+    job: str
+
+
+class DocumentsReply(Reply):
+    """A page of documents; `next_cursor` is null on the last."""
+
+    documents: list[DocumentReply]
+    next_cursor: str | None
+
+
+class TextReply(Reply):
+    """A range of one version of a document's text."""
+
+    text: str
+    start: int
+    end: int
+    version: str
+
+
+class CollectionRequest(Request):
+    """`PUT /collections/{name}`."""
+
+    metadata: Metadata = {}
+
+
+class CollectionReply(Reply):
+    """A collection with its counts."""
+
+    name: str
+    documents: int
+    passages: int
+    characters: int
+    created_at: str
+    metadata: dict[str, Any]
+
+
+class CollectionsReply(Reply):
+    """All collections."""
+
+    collections: list[CollectionReply]
+
+
+class Progress(Reply):
+    """How far a job is; `total` and `unit` are null until they are known."""
+
+    done: int
+    total: int | None
+    unit: str | None
+
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class JobAcceptedReply(Reply):
+    """A 202: the work goes on as a job."""
+
+    job: str
+    status: JobStatus
+    progress: Progress
+
+
+class JobReply(Reply):
+    """A job: `result` once it succeeded, `problem` once it failed."""
+
+    id: str
+    kind: str
+    status: JobStatus
+    progress: Progress
+    result: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    created_at: str
+    updated_at: str
+
+
+class JobsReply(Reply):
+    """A page of jobs, newest first; their results are read one by one."""
+
+    jobs: list[JobReply]
+    next_cursor: str | None
+
+
+class ClaimedCitation(Request):
+    """A citation as a client holds it."""
+
+    document_id: DocumentId
+    version: Annotated[str, Field(max_length=128)]
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+    quote: Annotated[str, Field(min_length=1)]
+
+
+class VerifyRequest(Request):
+    """`POST /verify`: are these citations still true?"""
+
+    citations: Annotated[list[ClaimedCitation], Field(min_length=1, max_length=1_000)]
+
+
+class Verdict(Reply):
+    """What became of one citation; the place is that in the current version, null where there is none."""
+
+    status: Literal["holds", "moved", "gone", "false"]
+    version: str | None
+    start: int | None
+    end: int | None
+
+
+class VerifyReply(Reply):
+    """One verdict a citation, in their order."""
+
+    results: list[Verdict]
+    request_id: str = ""
+
+
+class VersionReply(Reply):
+    """Which Lectern this is."""
+
+    name: str
+    version: str
+
+
+class ReadyReply(Reply):
+    """Whether the service can answer, and with which models."""
+
+    ready: bool
+    store: str
+    indexes: str
+    models: dict[str, str]
+
+
+class LiveReply(Reply):
+    """The process runs."""
+
+    alive: Literal[True] = True
+
+
+class ProblemError(Reply):
+    """One field that cannot be accepted; the submitted value is never repeated."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(Reply):
+    """An error as RFC 9457 has it; `code` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[ProblemError] = []
