@@ -66,7 +66,8 @@ class Transformer(nn.Module):
 
         for block in self.blocks:
             x = block(x, attend)
-        return x
+        encoded: Tensor = x
+        return encoded
 
 
 class MiniLMEncoder:
@@ -80,7 +81,7 @@ class MiniLMEncoder:
 
     @classmethod
     def load(cls, path: Path | None = None) -> "MiniLMEncoder":
-        """Loads a sentence-transformers folder of BERT's shape; without one, MiniLM from its package, checksum verified.
+        """Loads a BERT-shaped sentence-transformers folder; without one, MiniLM from its package, checksum verified.
 
         Raises WeightsMissing and WeightsCorrupt.
         """

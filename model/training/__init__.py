@@ -1,0 +1,1 @@
+"""Training: plain loops that take mined examples as files, resumable at any step."""

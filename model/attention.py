@@ -1,0 +1,87 @@
+"""Longformer's attention: tokens see their neighbourhood and the global tokens, global tokens see everything.
+
+The local tokens come in blocks. In the retrieval mode a block is a passage and sees itself alone; in the
+whole-document mode a block is as long as the window and sees half a window each side, which spans its two neighbours.
+Either way each block is one row of a batched scaled-dot-product attention, so cost is linear in the number of blocks.
+
+B batch, G global tokens, N blocks, C tokens a block, S = G + N * C, H heads, D head size
+Source: Beltagy, Peters, Cohan 2020, "Longformer: The Long-Document Transformer", section 3.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def local_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    global_key: Tensor,
+    global_value: Tensor,
+    mask: Tensor,
+    global_mask: Tensor,
+    reach: int | None,
+) -> Tensor:
+    """What the local tokens gather: [B, N, H, C, D] for query, key and value alike.
+
+    `global_key` and `global_value` are [B, H, G, D]; `mask` [B, N, C] and `global_mask` [B, G] are true at real tokens.
+    With `reach` None a block sees itself alone. Otherwise tokens at most `reach` apart see each other, also across
+    blocks, and `reach` must not exceed C. Rows of padding hold no meaning. Raises ValueError when `reach` exceeds C.
+    """
+    batch, blocks, heads, length, _ = query.shape
+    if reach is not None and reach > length:
+        raise ValueError(f"reach is {reach}, blocks hold {length} tokens: a token would see past its neighbours")
+    if reach is None:
+        near = mask[:, :, None, :]
+    else:
+        key, value = _with_neighbours(key), _with_neighbours(value)
+        near = _with_neighbours(mask[:, :, None, :, None])[..., 0] & _band(length, reach, device=mask.device)
+    rows = near.shape[2]
+    far = global_mask[:, None, None, :].expand(batch, blocks, rows, -1)
+    keys = torch.cat([_for_each_block(global_key, blocks), key], dim=-2).flatten(0, 1)
+    values = torch.cat([_for_each_block(global_value, blocks), value], dim=-2).flatten(0, 1)
+    visible = torch.cat([far, near], dim=-1).flatten(0, 1)[:, None]
+    gathered = F.scaled_dot_product_attention(query.flatten(0, 1), keys, values, attn_mask=visible)
+    return gathered.view(batch, blocks, heads, length, -1)
+
+
+def global_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor) -> Tensor:
+    """What the global tokens gather from all S tokens: query [B, H, G, D], key and value [B, H, S, D], mask [B, S]."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+
+
+def visibility(*, mask: Tensor, global_mask: Tensor, reach: int | None) -> Tensor:
+    """The same pattern as one boolean matrix [B, S, S], global tokens first: the slow reference of both functions.
+
+    Row i is true at the columns that token i sees. `mask` is [B, N, C], `global_mask` [B, G].
+    """
+    batch, blocks, length = mask.shape
+    globals_, locals_ = global_mask.shape[1], blocks * length
+    place = torch.arange(locals_)
+    if reach is None:
+        near = (place[:, None] // length) == (place[None, :] // length)
+    else:
+        near = (place[:, None] - place[None, :]).abs() <= reach
+    pattern = torch.ones(globals_ + locals_, globals_ + locals_, dtype=torch.bool)
+    pattern[globals_:, globals_:] = near
+    real = torch.cat([global_mask, mask.flatten(1)], dim=1)
+    return pattern.to(mask.device)[None] & real[:, None, :].expand(batch, -1, -1)
+
+
+def _for_each_block(x: Tensor, blocks: int) -> Tensor:
+    return x[:, None].expand(-1, blocks, -1, -1, -1)
+
+
+def _with_neighbours(x: Tensor) -> Tensor:
+    """[B, N, X, C, Y] -> [B, N, X, 3C, Y]: each block behind the one before it and ahead of the one after it."""
+    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 1, 1))
+    return torch.cat([padded[:, :-2], x, padded[:, 2:]], dim=-2)
+
+
+def _band(length: int, reach: int, *, device: torch.device) -> Tensor:
+    """[C, 3C], true where a token of the middle block and one of the three blocks are at most `reach` apart."""
+    here = torch.arange(length, device=device)[:, None] + length
+    there = torch.arange(3 * length, device=device)[None, :]
+    return (here - there).abs() <= reach

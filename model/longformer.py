@@ -1,0 +1,156 @@
+"""The Longformer: a BERT-shaped transformer whose question tokens see everything and whose passages see themselves.
+
+Tokens travel packed, without padding, as one matrix [T, W]: the valid global tokens of all rows first, then the valid
+local ones, each in reading order. They are spread over padded blocks only inside the attention.
+
+T tokens of a batch, B batch, G global tokens, N blocks, C tokens a block, W width, H heads, D head size
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.attention import global_attention, local_attention
+from model.layers import Block, Embeddings, Shape, join_heads, split_heads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Token ids and where they stand. Masks are true at real tokens; ids and positions elsewhere are zero.
+
+    `question`, `question_mask` [B, G]: the global tokens, [CLS] first. `blocks`, `mask`, `positions` [B, N, C]: the
+    local tokens; `positions` restart at each passage. `reach` None: blocks are passages and don't see each other.
+    """
+
+    question: Tensor
+    question_mask: Tensor
+    blocks: Tensor
+    mask: Tensor
+    positions: Tensor
+    reach: int | None = None
+
+
+class Longformer(nn.Module):
+    """Contextual vectors of a question and its passages.
+
+    With `own_global`, global tokens have projections of their own, as in Beltagy et al. 2020, section 3.1.
+    """
+
+    def __init__(self, shape: Shape, *, own_global: bool) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        block = GlobalBlock if own_global else Block
+        self.blocks = nn.ModuleList(block(shape) for _ in range(shape.layers))
+
+    def forward(self, layout: Layout, *, dropout: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Vectors of the global tokens [B, G, W] and of the local ones [B, N, C, W]; zero at padding."""
+        packing = Packing(layout)
+        question_positions = torch.arange(layout.question.shape[1], device=layout.question.device)
+        x = self.embeddings(
+            packing.pack(layout.question, layout.blocks),
+            packing.pack(question_positions.expand_as(layout.question), layout.positions),
+            packing.pack(torch.zeros_like(layout.question), torch.ones_like(layout.blocks)),
+        )
+        x = F.dropout(x, dropout)
+        for block in self.blocks:
+            attention = _Attention(packing, heads=self.shape.heads, block=block, x=x)
+            x = block(x, attention, dropout=dropout)
+        return packing.unpack(x)
+
+
+class GlobalBlock(Block):
+    """A block with separate projections for the attention of global tokens."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.query_global = nn.Linear(shape.width, shape.width)
+        self.key_global = nn.Linear(shape.width, shape.width)
+        self.value_global = nn.Linear(shape.width, shape.width)
+
+    def copy_projections(self) -> None:
+        """Starts the global projections as copies of the local ones, as Longformer's authors do."""
+        for name in ("query", "key", "value"):
+            getattr(self, f"{name}_global").load_state_dict(getattr(self, name).state_dict())
+
+
+class Packing:
+    """Between the packed matrix [T, ...] and padded tensors [B, G, ...] and [B, N, C, ...]."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.globals = int(layout.question_mask.sum())
+        self._question_rows = _rows(layout.question_mask, first=0)
+        self._block_rows = _rows(layout.mask, first=self.globals)
+
+    def pack(self, question: Tensor, blocks: Tensor) -> Tensor:
+        """[B, G, ...] and [B, N, C, ...] -> [T, ...]."""
+        return torch.cat([question[self.layout.question_mask], blocks[self.layout.mask]])
+
+    def spread(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """[T, W] -> [B, G, W] and [B, N, C, W]; rows of padding repeat a real one and must stay masked."""
+        return self.spread_question(packed), packed.index_select(0, self._block_rows.flatten()).view(
+            *self._block_rows.shape, -1
+        )
+
+    def spread_question(self, packed: Tensor) -> Tensor:
+        """[T, W], or its first rows with all global tokens, -> [B, G, W]; padding as in `spread`."""
+        return packed.index_select(0, self._question_rows.flatten()).view(*self._question_rows.shape, -1)
+
+    def unpack(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """[T, W] -> [B, G, W] and [B, N, C, W], zero at padding."""
+        question, blocks = self.spread(packed)
+        return question * self.layout.question_mask[..., None], blocks * self.layout.mask[..., None]
+
+
+class _Attention:
+    """Sliding-window plus global attention over packed tokens, as the `attend` of one block."""
+
+    def __init__(self, packing: Packing, *, heads: int, block: nn.Module, x: Tensor) -> None:
+        self._packing, self._heads, self._block, self._x = packing, heads, block, x
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """[T, W] each -> [T, W]."""
+        layout, heads = self._packing.layout, self._heads
+        global_query, local_query = self._spread(query)
+        global_key, local_key = self._spread(key)
+        global_value, local_value = self._spread(value)
+        local = local_attention(
+            local_query,
+            local_key,
+            local_value,
+            global_key=global_key,
+            global_value=global_value,
+            mask=layout.mask,
+            global_mask=layout.question_mask,
+            reach=layout.reach,
+        )
+        if isinstance(self._block, GlobalBlock):
+            own_query = self._block.query_global(self._x[: self._packing.globals])
+            global_query = split_heads(self._packing.spread_question(own_query), heads)
+            global_key, local_key = self._spread(self._block.key_global(self._x))
+            global_value, local_value = self._spread(self._block.value_global(self._x))
+        gathered = global_attention(
+            global_query,
+            torch.cat([global_key, _flat(local_key)], dim=-2),
+            torch.cat([global_value, _flat(local_value)], dim=-2),
+            mask=torch.cat([layout.question_mask, layout.mask.flatten(1)], dim=1),
+        )
+        return self._packing.pack(join_heads(gathered), join_heads(local))
+
+    def _spread(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        question, blocks = self._packing.spread(packed)
+        return split_heads(question, self._heads), split_heads(blocks, self._heads)
+
+
+def _flat(blocks: Tensor) -> Tensor:
+    """[B, N, H, C, D] -> [B, H, N * C, D]."""
+    return blocks.transpose(1, 2).flatten(2, 3)
+
+
+def _rows(mask: Tensor, *, first: int) -> Tensor:
+    """For each place of the mask the packed row of its token; padding points at row `first`."""
+    counted = mask.flatten().long().cumsum(0).view(mask.shape) - 1
+    return torch.where(mask, counted + first, first)

@@ -1,0 +1,144 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attention import global_attention, local_attention, visibility
+from model.layers import Shape
+from model.longformer import GlobalBlock, Layout, Longformer
+
+TINY = Shape(vocabulary=50, positions=64, width=16, layers=2, heads=2, inner=32)
+
+
+def random_masks(*, batch: int, globals_: int, blocks: int, length: int, padded: bool) -> tuple[Tensor, Tensor]:
+    global_mask = torch.ones(batch, globals_, dtype=torch.bool)
+    mask = torch.ones(batch, blocks, length, dtype=torch.bool)
+    if padded:
+        mask[0, 0, length // 2 :] = False
+        mask[-1, -1, 1:] = False
+        if globals_ > 1:
+            global_mask[0, -1] = False
+    return mask, global_mask
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("reach", [None, 1, 5, 7])
+@pytest.mark.parametrize("globals_", [0, 1, 4])
+@pytest.mark.parametrize("blocks", [1, 2, 5])
+def test_chunked_attention_equals_the_masked_reference_forward_and_backward(
+    padded: bool, reach: int | None, globals_: int, blocks: int
+) -> None:
+    torch.manual_seed(0)
+    batch, heads, length, head = 2, 2, 7, 4
+    mask, global_mask = random_masks(batch=batch, globals_=globals_, blocks=blocks, length=length, padded=padded)
+    inputs = [torch.randn(batch, heads, globals_ + blocks * length, head, requires_grad=True) for _ in range(3)]
+    pattern = visibility(mask=mask, global_mask=global_mask, reach=reach)
+    expected = F.scaled_dot_product_attention(*inputs, attn_mask=pattern[:, None])
+
+    def parts(x: Tensor) -> tuple[Tensor, Tensor]:
+        near = x[:, :, globals_:].unflatten(2, (blocks, length)).transpose(1, 2)
+        return x[:, :, :globals_], near
+
+    (gq, q), (gk, k), (gv, v) = (parts(x) for x in inputs)
+    local = local_attention(q, k, v, global_key=gk, global_value=gv, mask=mask, global_mask=global_mask, reach=reach)
+    everything = torch.cat([global_mask, mask.flatten(1)], dim=1)
+    gathered = global_attention(gq, inputs[1], inputs[2], mask=everything)
+    actual = torch.cat([gathered, local.transpose(1, 2).flatten(2, 3)], dim=2)
+
+    real = everything[:, None, :, None]
+    torch.testing.assert_close(actual.where(real, 0), expected.where(real, 0))
+    weights = torch.randn_like(expected) * real
+    wanted = torch.autograd.grad((expected.where(real, 0) * weights).sum(), inputs)
+    found = torch.autograd.grad((actual.where(real, 0) * weights).sum(), inputs)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_window_wider_than_a_block_is_refused_with_both_numbers() -> None:
+    x = torch.zeros(1, 2, 1, 4, 8)
+    far = torch.zeros(1, 1, 1, 8)
+    with pytest.raises(ValueError, match="reach is 5, blocks hold 4"):
+        local_attention(
+            x,
+            x,
+            x,
+            global_key=far,
+            global_value=far,
+            mask=torch.ones(1, 2, 4, dtype=torch.bool),
+            global_mask=torch.ones(1, 1, dtype=torch.bool),
+            reach=5,
+        )
+
+
+def layout_of(question: list[int], passages: list[list[int]], *, reach: int | None = None) -> Layout:
+    longest = max(map(len, passages))
+    blocks = torch.zeros(1, len(passages), longest, dtype=torch.long)
+    mask = torch.zeros(1, len(passages), longest, dtype=torch.bool)
+    for row, passage in enumerate(passages):
+        blocks[0, row, : len(passage)] = torch.tensor(passage)
+        mask[0, row, : len(passage)] = True
+    return Layout(
+        question=torch.tensor([question]),
+        question_mask=torch.ones(1, len(question), dtype=torch.bool),
+        blocks=blocks,
+        mask=mask,
+        positions=(len(question) + torch.arange(longest)).expand(1, len(passages), -1) * mask,
+        reach=reach,
+    )
+
+
+@pytest.mark.parametrize("own_global", [False, True])
+def test_the_order_of_passages_and_their_padding_do_not_change_what_is_read(own_global: bool) -> None:
+    torch.manual_seed(1)
+    model = Longformer(TINY, own_global=own_global).eval()
+    passages = [[5, 6, 7], [8, 9, 10, 11, 12], [13]]
+    with torch.inference_mode():
+        question, blocks = model(layout_of([1, 2, 3], passages))
+        again, swapped = model(layout_of([1, 2, 3], [passages[1], passages[2], passages[0]]))
+        padded_question, _ = model(layout_of([1, 2, 3], [*passages, [7] * 20]))
+    torch.testing.assert_close(again, question)
+    torch.testing.assert_close(swapped[0, 2, :3], blocks[0, 0, :3])
+    assert not torch.allclose(padded_question, question), "a further passage must be seen by the question"
+
+
+def test_a_batch_reads_each_row_as_if_it_were_alone() -> None:
+    torch.manual_seed(2)
+    model = Longformer(TINY, own_global=True).eval()
+    first, second = layout_of([1, 2], [[3, 4, 5], [6]]), layout_of([7, 8, 9, 10], [[11, 12], [13, 14, 15, 16]])
+
+    def stack(one: Tensor, other: Tensor) -> Tensor:
+        sizes = [max(a, b) for a, b in zip(one.shape, other.shape, strict=True)]
+        return torch.cat([_grow(x, sizes) for x in (one, other)])
+
+    both = Layout(
+        question=stack(first.question, second.question),
+        question_mask=stack(first.question_mask, second.question_mask),
+        blocks=stack(first.blocks, second.blocks),
+        mask=stack(first.mask, second.mask),
+        positions=stack(first.positions, second.positions),
+    )
+    with torch.inference_mode():
+        question, blocks = model(both)
+        alone_question, alone_blocks = model(second)
+    torch.testing.assert_close(question[1, :4], alone_question[0])
+    torch.testing.assert_close(blocks[1, :2, :4], alone_blocks[0])
+
+
+def _grow(x: Tensor, sizes: list[int]) -> Tensor:
+    grown = x.new_zeros([1, *sizes[1:]])
+    grown[tuple(slice(0, n) for n in x.shape)] = x
+    return grown
+
+
+def test_global_projections_start_as_copies_and_then_change_nothing() -> None:
+    torch.manual_seed(3)
+    own = Longformer(TINY, own_global=True).eval()
+    for block in own.blocks:
+        assert isinstance(block, GlobalBlock)
+        block.copy_projections()
+    shared = Longformer(TINY, own_global=False).eval()
+    shared.load_state_dict({name: x for name, x in own.state_dict().items() if "_global" not in name})
+    layout = layout_of([1, 2, 3], [[4, 5, 6], [7, 8]])
+    with torch.inference_mode():
+        for one, other in zip(own(layout), shared(layout), strict=True):
+            torch.testing.assert_close(one, other)
