@@ -1,0 +1,161 @@
+"""Sentences of a text, as exact ranges of it.
+
+The boundaries inside a paragraph come from a library (sentencex, the split rules of Wikimedia's content translation);
+this module decides what a paragraph is: blank lines, headings, list items and table rows end a sentence, while a
+hard-wrapped line does not. A sentence without an end, such as a line of 100,000 characters, is cut into pieces. All of it
+takes time linear in the text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import sentencex
+
+# Longer "sentences" are cut: the reader's window is 256 word pieces, and a citation's context should fit a screen.
+MAX_SENTENCE = 600
+# No text is hard-wrapped wider than this; a longer line is a whole paragraph.
+_WIDEST_WRAP = 160
+# What the library gets of a paragraph at once: its time grows with the square of the sentences in it.
+_WINDOW = 4_000
+
+_LINE = re.compile(r"([^\r\n\x0b\x0c\x85\u2028\u2029]*)(\r\n|[\r\n\x0b\x0c\x85\u2028\u2029]|\Z)")
+_ITEM = re.compile(
+    r"[ \t]*(?:[-*+•‣◦▪●○–—·]\s|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s+\S|\[\d{1,3}\]\s|#{1,6}\s|>|\||```|~~~|=+\s*$|-{3,}\s*$)"
+)
+_LONE_ITEM = re.compile(r"[ \t]*(?:#{1,6}\s|```|~~~|\|.*\|\s*$)")
+_TERMINAL = re.compile(r"""[.!?。！？｡…:：;；]["'”’»」』)\]）】*_]*$""")
+_CONTINUES = re.compile(r"""[,、，\-–—(\["“‘]$""")
+_HAS_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+_WHITE_SPACE = re.compile(r"\s")
+_WORD_CHARACTER = re.compile(r"\w")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentence:
+    """A sentence as a range of code points: text[start:end] is not empty and has no white space at either end."""
+
+    start: int
+    end: int
+
+
+def split_sentences(text: str, *, start: int = 0, end: int | None = None) -> list[Sentence]:
+    """The sentences of text[start:end], in order and disjoint; everything between them is white space."""
+    end = len(text) if end is None else end
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(f"no range of a text of {len(text)} characters: {start} to {end}")
+    found: list[Sentence] = []
+    for first, last in paragraphs(text, start, end):
+        found.extend(sentences_of_paragraph(text, first, last))
+    return found
+
+
+def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The ranges of text[start:end] that no sentence crosses: paragraphs, list items, headings, table rows.
+
+    Neither end of a range is white space.
+    """
+    block: list[tuple[int, int]] = []
+    for first, last in _lines(text, start, end):
+        if first == last:
+            yield from _pieces_of_block(text, block)
+            block = []
+        else:
+            block.append((first, last))
+    yield from _pieces_of_block(text, block)
+
+
+def sentences_of_paragraph(text: str, first: int, last: int) -> list[Sentence]:
+    """The sentences of one of the ranges that `paragraphs` gives; at least one."""
+    return [
+        Sentence(start=start, end=end)
+        for begin, stop in _boundaries(text, first, last)
+        for start, end in _bounded(text, begin, stop)
+    ]
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Each line's range without the white space around it; an empty one for a blank line."""
+    at = start
+    while at < end:
+        match = _LINE.match(text, at, end)
+        assert match is not None  # noqa: S101 - the pattern matches everywhere
+        first, last = _trim(text, at, match.end(1))
+        yield first, last
+        at = match.end()
+
+
+def _trim(text: str, first: int, last: int) -> tuple[int, int]:
+    piece = text[first:last]
+    kept = piece.strip()
+    if not kept:
+        return first, first
+    first += len(piece) - len(piece.lstrip())
+    return first, first + len(kept)
+
+
+def _pieces_of_block(text: str, block: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Joins the lines of a block (no blank line in it) that are one hard-wrapped paragraph."""
+    if not block:
+        return
+    width = max(last - first for first, last in block)
+    first, last = block[0]
+    for line, following in zip(block, block[1:], strict=False):
+        if _breaks(text, line, following, width):
+            yield first, last
+            first = following[0]
+        last = following[1]
+    yield first, last
+
+
+def _breaks(text: str, line: tuple[int, int], following: tuple[int, int], width: int) -> bool:
+    """Whether the newline between two lines of a block ends a sentence whatever the words are."""
+    above, below = text[line[0] : line[1]], text[following[0] : following[1]]
+    if len(above) > _WIDEST_WRAP or _ITEM.match(below) or _LONE_ITEM.match(above):
+        return True
+    if below[0].islower() or _TERMINAL.search(above) or _CONTINUES.search(above):
+        return False  # inside a sentence, or the library sees the end itself
+    # The line was wrapped if the next word did not fit into it any more; else its writer ended it: a title, a verse.
+    room = width - len(above)
+    word = 1 if _HAS_CJK.match(below) else len(below.split(None, 1)[0]) + 1
+    return room > word + 8
+
+
+def _boundaries(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The library's sentences of one paragraph, without the white space between them."""
+    while first < last:
+        stop = last if last - first <= _WINDOW else _cut(text, first, first + _WINDOW)
+        # One code point for one, so that the library's offsets are the text's: it ends paragraphs at newlines.
+        flat = _WHITE_SPACE.sub(" ", text[first:stop])
+        language = "zh" if _HAS_CJK.search(flat) else "en"
+        found = [
+            (first + boundary["start_index"], first + boundary["end_index"])
+            for boundary in sentencex.get_sentence_boundaries(language, flat)
+        ]
+        if stop < last and len(found) > 1:
+            stop = found.pop()[0]  # cut short by the window: the next one begins with it
+        for begin, end in found:
+            begin, end = _trim(text, begin, end)
+            if begin < end:
+                yield begin, end
+        first = stop
+
+
+def _bounded(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The sentence, or pieces of it of at most MAX_SENTENCE characters."""
+    while last - first > MAX_SENTENCE:
+        # Not a full piece and a scrap: what is left is shared out evenly.
+        count = -(-(last - first) // MAX_SENTENCE)
+        cut = _cut(text, first, first + -(-(last - first) // count))
+        yield _trim(text, first, cut)
+        first = cut + len(text[cut:last]) - len(text[cut:last].lstrip()) if text[cut].isspace() else cut
+    yield first, last
+
+
+def _cut(text: str, first: int, limit: int) -> int:
+    """A place in (first, limit] to cut at: white space, else punctuation, else between two characters."""
+    for separator in (str.isspace, lambda c: not _WORD_CHARACTER.match(c)):
+        for at in range(limit - 1, first + (limit - first) // 2, -1):
+            if separator(text[at]):
+                return at + 1
+    return limit
