@@ -1,0 +1,96 @@
+"""The database under the store: connections, transactions and errors. All that is SQLite's own stands here.
+
+One writer at a time (`BEGIN IMMEDIATE` behind a lock of this process), while readers go on with the snapshot that they
+began with: write-ahead logging never makes a reader wait for a writer. A commit is on the disk when it returns.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, exc, make_url
+
+from retriever.errors import Conflict, StorageFull, StoreUnavailable
+
+BUSY_TIMEOUT_MS = 10_000  # how long to wait for another process's writer before StoreUnavailable
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # fsync at each commit: a 2xx must survive a power cut, NORMAL may lose the last ones
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = FAST",  # overwrites deleted text wherever that costs no further write
+    "PRAGMA journal_size_limit = 67108864",  # a bulk ingest must not leave a log of gigabytes behind
+)
+
+# A failed write says FULL for ENOSPC, but IOERR for a file-size limit or a quota: both mean that no room was left.
+FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE")
+
+
+class Database:
+    """Connections to one database by URL; `read` and `write` are the only ways in."""
+
+    def __init__(self, url: str) -> None:
+        """Open, or create, the database. Raises StoreUnavailable, and ValueError for a URL that is not supported."""
+        parsed = make_url(url)
+        if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+            raise ValueError(f"no store for {parsed.drivername!r} yet: give sqlite:///PATH, a file")
+        self._writing = threading.Lock()
+        with translated():
+            try:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"cannot create {str(Path(parsed.database).parent)!r}: {error.strerror}"
+                ) from error
+            self._engine = create_engine(parsed, pool_size=8, max_overflow=-1)
+            event.listen(self._engine, "connect", _on_connect)
+            event.listen(self._engine, "begin", _on_begin)
+            self._writer = self._engine.execution_options(lectern_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one snapshot and never waits for a writer."""
+        with translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that is durable when the block ends, or never was when the block raises."""
+        with translated(), self._writing, self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+
+def _on_connect(dbapi_connection: Any, _record: object) -> None:
+    dbapi_connection.isolation_level = None  # the driver would begin transactions by itself, too late and deferred
+    cursor = dbapi_connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    # A deferred transaction that reads first and then writes fails at once when another writer got in between.
+    writes = connection.get_execution_options().get("lectern_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise the database's errors as the retriever's own; the only place where they meet."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        raise Conflict("a concurrent change got there first") from error
+    except exc.DBAPIError as error:
+        name = getattr(error.orig, "sqlite_errorname", None)
+        if name in FULL:
+            raise StorageFull("no space is left for the store; nothing was written") from error
+        if isinstance(error, exc.OperationalError) or name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
+            raise StoreUnavailable(f"the store cannot be reached: {name or type(error.orig).__name__}") from error
+        raise
