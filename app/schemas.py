@@ -15,6 +15,8 @@ MAX_METADATA_DEPTH = 8
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Scalar = bool | int | Number | str | None
+Scalars = Annotated[list[Scalar], Field(max_length=1_000)]
+Bound = int | Number | str
 
 
 def _not_blank(value: str) -> str:
@@ -53,9 +55,9 @@ Wait = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
 
 
 class Request(BaseModel):
-    """The base of every request: unknown fields are refused, values are not coerced beyond JSON's own types."""
+    """The base of every request: unknown fields are refused, values keep JSON's own types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class Reply(BaseModel):
@@ -65,14 +67,14 @@ class Reply(BaseModel):
 
 
 class Condition(Request):
-    """A test on one metadata field; all that are given must hold."""
+    """A test on one metadata field; all that are given must hold, and what is not given says nothing."""
 
-    gte: int | Number | str | None = None
-    gt: int | Number | str | None = None
-    lte: int | Number | str | None = None
-    lt: int | Number | str | None = None
-    in_: Annotated[list[Scalar], Field(max_length=1_000)] | None = Field(None, alias="in")
-    exists: bool | None = None
+    gte: Bound = 0
+    gt: Bound = 0
+    lte: Bound = 0
+    lt: Bound = 0
+    in_: Scalars = Field(default=[], alias="in")
+    exists: bool = True
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -81,23 +83,18 @@ class Condition(Request):
         return self
 
 
-Filters = Annotated[dict[Annotated[str, Field(min_length=1, max_length=128)], Scalar | Condition], Field(max_length=32)]
+FieldName = Annotated[str, Field(min_length=1, max_length=128)]
+Filters = Annotated[dict[FieldName, Scalar | Scalars | Condition], Field(max_length=32)]
 
 
 def plain_filters(filters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The filters as the store takes them: scalars for equality, plain dicts for conditions."""
+    """The filters as the store takes them: scalars and lists for equality, plain dicts for conditions."""
     if not filters:
         return None
     return {
         key: value.model_dump(by_alias=True, exclude_unset=True) if isinstance(value, Condition) else value
         for key, value in filters.items()
     }
-
-
-def _one_source(model: BaseModel, names: tuple[str, ...]) -> None:
-    given = [name for name in names if getattr(model, name) is not None]
-    if len(given) > 1:
-        raise ValueError(f"give one source, not both {' and '.join(given)}")
 
 
 class SourceRequest(Request):
@@ -109,11 +106,12 @@ class SourceRequest(Request):
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
-        _one_source(self, ("text", "documents", "document", "collection") if hasattr(self, "document") else _SOURCES)
+        given = [
+            name for name in ("text", "document", "documents", "collection") if getattr(self, name, None) is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"give one source, not both {' and '.join(given)}")
         return self
-
-
-_SOURCES = ("text", "documents", "collection")
 
 
 class AskRequest(SourceRequest):
