@@ -1,0 +1,226 @@
+"""Salience of sentences from their vectors alone, and a diverse selection of them under a budget. Numpy only.
+
+N sentences, D dimension. Vectors are unit rows, float16 or float32; nothing here builds an N x N matrix, so that
+time and memory grow linearly with the document. Same input, same output: ties go to the earlier sentence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+DIVERSITY = 2.0  # log-odds lost by a full repetition of a chosen sentence; ROUGE is flat from 1 to 3 on training sets
+NEAR_DUPLICATE = 0.95  # cosine above which a second sentence says nothing new: rewordings of one fact stay below
+BAND = 0.10  # a budget of words is met within this share of it
+LEAD_WORDS = 150.0  # how far the weight of an opening reaches: an abstract, a first paragraph
+_BLOCK = 4_096  # rows that are turned into float32 at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What salience is a mix of, in log-odds.
+
+    Chosen by ROUGE on samples of the training sets of QMSum, SQuALITY, SciSummNet and TweetSumm. Likeness to the
+    neighbouring sentences was tried as a further feature: it lowered ROUGE-2 at every weight on papers and dialogues.
+    """
+
+    centroid: float = 0.6
+    lead: float = 2.0
+    length: float = 1.0
+    query: float = 1.7
+    overlap: float = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much to select: `amount` of `unit`, at least 1."""
+
+    unit: Literal["sentences", "words"]
+    amount: int
+
+    def __post_init__(self) -> None:
+        """Refuses an amount below 1."""
+        if self.amount < 1:
+            raise ValueError(f"a budget is at least 1 of its unit, not {self.amount}")
+
+
+class CentralitySalience:
+    """Salience without training: how near a sentence is to what its text is about, and how near to its opening."""
+
+    name = "centrality"
+
+    def __init__(self, *, weights: Weights = Weights()) -> None:
+        self._weights = weights
+
+    def score(
+        self,
+        vectors: NDArray[np.floating],
+        /,
+        *,
+        words: NDArray[np.integer],
+        words_before: NDArray[np.integer],
+        query: NDArray[np.floating] | None = None,
+        overlap: NDArray[np.floating] | None = None,
+    ) -> Floats:
+        """Salience [N] in log-odds, higher is better, of sentence vectors [N, D].
+
+        `words` [N] counts each sentence's words, `words_before` [N] those before it in its document. `query` [D] and
+        `overlap` [N], the share of a query's weight that a sentence holds as words, pull towards a query.
+        """
+        count = len(vectors)
+        if not count == len(words) == len(words_before):
+            raise ValueError(f"{count} vectors, {len(words)} word counts and {len(words_before)} places do not match")
+        if count == 0:
+            return np.zeros(0, dtype=np.float32)
+        mix = self._weights
+        length = length_prior(words)
+        total = mix.centroid * _standard(centroid_similarity(vectors, length))
+        total = total + mix.length * length + mix.lead * np.exp(-words_before.astype(np.float32) / LEAD_WORDS)
+        if query is not None:
+            total = total + mix.query * _standard(_dot(vectors, query.astype(np.float32)))
+        if overlap is not None:
+            total = total + mix.overlap * _standard(overlap.astype(np.float32))
+        salience: Floats = (total - total.mean()).astype(np.float32)
+        return salience
+
+
+def probability(salience: NDArray[np.floating]) -> Floats:
+    """Log-odds [N] as numbers between 0 and 1, in the same order."""
+    shown: Floats = (1.0 / (1.0 + np.exp(-np.clip(salience, -30.0, 30.0)))).astype(np.float32)
+    return shown
+
+
+def centroid_similarity(vectors: NDArray[np.floating], weight: NDArray[np.floating]) -> Floats:
+    """Cosine [N] of each row of vectors [N, D] with their weighted mean: LexRank's degree centrality, in O(N D)."""
+    centroid = np.zeros(vectors.shape[1], dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        centroid += weight[part].astype(np.float32) @ vectors[part].astype(np.float32)
+    norm = float(np.linalg.norm(centroid))
+    return _dot(vectors, centroid / norm if norm > 0 else centroid)
+
+
+def length_prior(words: NDArray[np.integer]) -> Floats:
+    """0 for a fragment, 1 from a dozen words on, and less again past fifty, where a "sentence" is often a list."""
+    count = words.astype(np.float32)
+    prior: Floats = np.clip((count - 2.0) / 10.0, 0.0, 1.0) * np.clip(1.0 - (count - 50.0) / 100.0, 0.3, 1.0)
+    return prior
+
+
+def _dot(vectors: NDArray[np.floating], vector: Floats) -> Floats:
+    found = np.empty(len(vectors), dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK):
+        found[start : start + _BLOCK] = vectors[start : start + _BLOCK].astype(np.float32) @ vector
+    return found
+
+
+def _standard(values: Floats) -> Floats:
+    spread = float(values.std())
+    return (values - values.mean()) / spread if spread > 1e-6 else np.zeros_like(values)
+
+
+def select(
+    vectors: NDArray[np.floating],
+    salience: NDArray[np.floating],
+    words: Sequence[int] | NDArray[np.integer],
+    *,
+    budget: Budget,
+    diversity: float = DIVERSITY,
+) -> list[int]:
+    """Indices, ascending, of the sentences that say most within the budget without saying it twice.
+
+    Greedy maximal marginal relevance (Carbonell and Goldstein, 1998): the next sentence has the highest
+    `salience - diversity * highest cosine with what is chosen`. A budget of words is met within 10% whenever some set
+    of sentences that do not repeat each other allows it; where none does, as near as the greedy choice comes. Of N > 0
+    sentences at least one is chosen.
+    """
+    count = np.asarray(words, dtype=np.int64)
+    if not len(vectors) == len(salience) == len(count):
+        raise ValueError(f"{len(vectors)} vectors, {len(salience)} saliences and {len(count)} word counts do not match")
+    if len(vectors) == 0:
+        return []
+    order = _shortlist(salience, count, budget)
+    chosen, others = _greedy(vectors[order].astype(np.float32), salience[order], count[order], budget, diversity)
+    if budget.unit == "words":
+        chosen = _fit(chosen, others, count[order], budget.amount)
+    return sorted(int(order[index]) for index in chosen)
+
+
+def _shortlist(salience: NDArray[np.floating], words: NDArray[np.int64], budget: Budget) -> NDArray[np.int64]:
+    """The candidates, most salient first: a few times what the budget can take, so that selection stays linear."""
+    order = np.lexsort((np.arange(len(salience)), -salience))
+    if budget.unit == "sentences":
+        return order[: 4 * budget.amount + 256]
+    enough = int(np.searchsorted(np.cumsum(words[order]), 4 * budget.amount)) + 1
+    return order[: enough + 256]
+
+
+def _greedy(
+    vectors: Floats, salience: NDArray[np.floating], words: NDArray[np.int64], budget: Budget, diversity: float
+) -> tuple[list[int], list[int]]:
+    """What is chosen, in that order, and what could be chosen beside it: neither repeats anything chosen."""
+    closest = np.zeros(len(vectors), dtype=np.float32)
+    open_ = np.ones(len(vectors), dtype=bool)
+    chosen: list[int] = []
+    left = budget.amount
+    while left > 0:
+        fits = open_ & (words <= left) if budget.unit == "words" else open_
+        if not fits.any():
+            break
+        value = np.where(fits, salience - diversity * closest, -np.inf)
+        best = int(np.argmax(value))
+        chosen.append(best)
+        left -= int(words[best]) if budget.unit == "words" else 1
+        similarity = vectors @ vectors[best]
+        np.maximum(closest, similarity, out=closest)
+        open_ &= similarity < NEAR_DUPLICATE
+        open_[best] = False
+    if not chosen:  # not even one fits: the shortest is the nearest
+        chosen = [int(np.argmin(words))]
+        open_[chosen] = False
+    return chosen, [int(index) for index in np.flatnonzero(open_)]
+
+
+def _fit(chosen: list[int], others: list[int], words: NDArray[np.int64], amount: int) -> list[int]:
+    """The choice with as few as possible of its last picks exchanged, so that its words land in the band."""
+    low, high = int(np.ceil(amount * (1 - BAND))), int(np.floor(amount * (1 + BAND)))
+    total = int(words[chosen].sum())
+    if low <= total <= high or total + int(words[others].sum()) < low:
+        return chosen
+    for kept in range(len(chosen), -1, -1):
+        stay = chosen[:kept]
+        base = int(words[stay].sum())
+        found = _subset(sorted(others + chosen[kept:]), words, low - base, high - base)
+        if found is not None:
+            return stay + found
+    return chosen
+
+
+def _subset(candidates: list[int], words: NDArray[np.int64], low: int, high: int) -> list[int] | None:
+    """Candidates, the earliest possible, whose words add up to between `low` and `high`; None where no set does.
+
+    Subset sums as bits of one integer: bit s is set when some set of the candidates so far adds up to s.
+    """
+    if high < max(low, 1):
+        return None
+    mask = (1 << (high + 1)) - 1
+    wanted = mask ^ ((1 << max(low, 0)) - 1)
+    reachable = [1]
+    for candidate in candidates:
+        reachable.append((reachable[-1] | reachable[-1] << int(words[candidate])) & mask)
+        if reachable[-1] & wanted:
+            break
+    else:
+        return None
+    total = (reachable[-1] & wanted).bit_length() - 1
+    found: list[int] = []
+    for step in range(len(reachable) - 1, 0, -1):
+        if not reachable[step - 1] >> total & 1:
+            candidate = candidates[step - 1]
+            found.append(candidate)
+            total -= int(words[candidate])
+    return found
