@@ -10,6 +10,7 @@ AppError
 ├── Busy                    try again later
 │   ├── QueueFull           more is waiting than is allowed to wait
 │   └── ShuttingDown        the service is stopping and takes nothing new
+├── NoGenerator             an abstractive summary was asked for and no generator is configured
 ├── Cancelled               the job was cancelled while it ran
 ├── Stopping                the job was interrupted by a shutdown and goes on at the next start
 ├── JobFailed               the job behind a request failed; carries its problem
@@ -67,6 +68,10 @@ class QueueFull(Busy):
 
 class ShuttingDown(Busy):
     """The service is stopping and takes nothing new."""
+
+
+class NoGenerator(AppError):
+    """An abstractive summary was asked for and no generator is configured."""
 
 
 class Cancelled(AppError):
