@@ -1,0 +1,330 @@
+"""Source -> sentences -> vectors -> salience -> a selection in document order, cited, with an account of what was read.
+
+Every sentence of the source is encoded and scored, however long it is: time grows linearly, and what is kept for a
+sentence is its place and a half-precision vector.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.citations import cite, section_title
+from app.errors import Cancelled, NoGenerator
+from app.prose import count_words, one_line, summarizable
+from app.schemas import (
+    Coverage,
+    CoveredSection,
+    Models,
+    SummarizeReply,
+    SummarizeRequest,
+    SummaryPart,
+    SummarySentence,
+)
+from app.sources import SourceText, resolve, texts
+from model.summarizer import Budget, CentralitySalience, Floats, probability, select
+from retriever.sentences import split_sentences
+from retriever.store import Store
+from retriever.terms import query_terms, terms
+
+UNIT = "sentences"  # what `progress` counts
+BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
+LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
+
+Progress = Callable[[int, int], bool]
+
+
+class Encoder(Protocol):
+    """Texts to unit vectors."""
+
+    @property
+    def version(self) -> str:
+        """Name and hash of the weights."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+
+    def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Unit rows [N, D]."""
+
+    def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Unit rows [N, D]."""
+
+
+class SalienceModel(Protocol):
+    """How much each sentence of a text matters; `model.summarizer.CentralitySalience` is one."""
+
+    @property
+    def name(self) -> str:
+        """What the reply shows as the summarizer."""
+
+    def score(
+        self,
+        vectors: NDArray[np.floating],
+        /,
+        *,
+        words: NDArray[np.integer],
+        words_before: NDArray[np.integer],
+        query: NDArray[np.floating] | None = None,
+        overlap: NDArray[np.floating] | None = None,
+    ) -> Floats:
+        """Log-odds [N] of sentence vectors [N, D], in document order, documents one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A sentence that can stand in a summary: `sources[source].document.text[start:end]`."""
+
+    source: int
+    start: int
+    end: int
+    words: int
+    words_before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """A part of a summary by sections: a title and the places of its candidate sentences."""
+
+    title: str | None
+    members: Sequence[int]
+
+
+class Summarizing:
+    """Summaries of stored documents and of inline texts."""
+
+    def __init__(self, store: Store, encoder: Encoder, *, salience: SalienceModel = CentralitySalience()) -> None:
+        self._store = store
+        self._encoder = encoder
+        self._salience = salience
+
+    def summarize(self, tenant: str, request: SummarizeRequest, *, progress: Progress) -> SummarizeReply:
+        """The summary that a request asks for.
+
+        `progress(done, total)` counts encoded sentences and is called at least once; when it returns False the work
+        stops with Cancelled. Raises NoGenerator for `mode: abstractive`, and what `sources.resolve` raises.
+        """
+        if request.mode == "abstractive":
+            raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
+        clock = [time.perf_counter()]
+        sources = list(texts(self._store, tenant, resolve(self._store, tenant, request)))
+        lines = [line for place, source in enumerate(sources) for line in _lines_of(place, source)]
+        clock.append(time.perf_counter())
+        vectors = self._encode(sources, lines, progress)
+        clock.append(time.perf_counter())
+        salience = self._score(sources, lines, vectors, request.query)
+        groups = _groups(sources, lines) if request.format == "sections" else []
+        budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
+        chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, salience, budget)
+        clock.append(time.perf_counter())
+        shown = probability(salience)
+        sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
+        parts = _parts(groups, chosen, sentences)
+        return SummarizeReply(
+            summary=_written(request, parts, sentences, [lines[place].source for place in chosen]),
+            sentences=sentences,
+            parts=parts,
+            coverage=_coverage(sources, [lines[place] for place in chosen]),
+            model=Models(retriever=self._encoder.version, summarizer=self._salience.name),
+            timings_ms=_timings(clock),
+        )
+
+    def _encode(self, sources: Sequence[SourceText], lines: Sequence[_Line], progress: Progress) -> NDArray[np.float16]:
+        """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
+        vectors = np.zeros((len(lines), self._encoder.dimension), dtype=np.float16)
+        if not progress(0, len(lines)):
+            raise Cancelled("the summary was cancelled")
+        for start in range(0, len(lines), BATCH):
+            part = lines[start : start + BATCH]
+            vectors[start : start + len(part)] = self._encoder.encode_passages(
+                [_text(sources[line.source], line) for line in part]
+            )
+            if not progress(start + len(part), len(lines)):
+                raise Cancelled("the summary was cancelled")
+        return vectors
+
+    def _score(
+        self, sources: Sequence[SourceText], lines: Sequence[_Line], vectors: NDArray[np.float16], query: str | None
+    ) -> Floats:
+        direction = overlap = None
+        if query is not None:
+            direction = self._encoder.encode_queries([query])[0]
+            overlap = query_overlap(query, [_text(sources[line.source], line) for line in lines])
+        return self._salience.score(
+            vectors,
+            words=np.array([line.words for line in lines], dtype=np.int64),
+            words_before=np.array([line.words_before for line in lines], dtype=np.int64),
+            query=direction,
+            overlap=overlap,
+        )
+
+
+def query_overlap(query: str, sentences: Sequence[str]) -> Floats:
+    """The share [N] of the query's terms that each sentence holds, terms weighed by their idf among the sentences."""
+    wanted = set(query_terms(query))
+    held = [wanted.intersection(terms(sentence)) for sentence in sentences]
+    frequency = Counter(term for found in held for term in found)
+    weight = {term: math.log(1 + (len(sentences) - n + 0.5) / (n + 0.5)) for term, n in frequency.items()}
+    whole = sum(weight.values()) or 1.0
+    return np.array([sum(weight[term] for term in sorted(found)) / whole for found in held], dtype=np.float32)
+
+
+def default_sentences(words: int) -> int:
+    """The default length for a text of so many words: 1 sentence for 100, 3 for 300, 6 for 1,000, 10 for 5,000."""
+    return min(LONGEST_DEFAULT, max(1, round(1.6 * math.log2(max(words, 1) / 75))))
+
+
+def _lines_of(place: int, source: SourceText) -> list[_Line]:
+    text = source.document.text
+    sentences = split_sentences(text)
+    good = summarizable(source.document, sentences)
+    lines: list[_Line] = []
+    before = 0
+    for sentence in (sentence for sentence, passed in zip(sentences, good, strict=True) if passed):
+        words = count_words(text[sentence.start : sentence.end])
+        lines.append(_Line(source=place, start=sentence.start, end=sentence.end, words=words, words_before=before))
+        before += words
+    return lines
+
+
+def _text(source: SourceText, line: _Line) -> str:
+    return one_line(source.document.text[line.start : line.end])
+
+
+def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
+    """What was asked for, else by the size of what can be selected from; by sections at least a sentence each."""
+    length = request.length
+    if length is None:
+        return Budget(unit="sentences", amount=max(default_sentences(words), parts))
+    if length.sentences is not None:
+        return Budget(unit="sentences", amount=length.sentences)
+    return Budget(unit="words", amount=length.words or max(1, round((length.ratio or 1.0) * words)))
+
+
+def _groups(sources: Sequence[SourceText], lines: Sequence[_Line]) -> list[_Group]:
+    """The chapters that have something to select: by the outermost level of headings that divides a document."""
+    groups: list[_Group] = []
+    for place, source in enumerate(sources):
+        sections = source.document.sections
+        paths = {section.path for section in sections if section.path}
+        depth = next((d for d in range(1, 8) if len({path[:d] for path in paths}) > 1), 1)
+        starts = [section.start for section in sections]
+        own = [index for index, line in enumerate(lines) if line.source == place]
+        at = np.searchsorted(starts, [lines[index].start for index in own], side="right") - 1
+        titled = [(sections[int(n)].path[:depth] if sections else (), index) for n, index in zip(at, own, strict=True)]
+        for path, members in groupby(titled, key=lambda pair: pair[0]):
+            title = section_title(path) or (source.title if len(sections) < 2 else None)
+            groups.append(_Group(title=title, members=[index for _, index in members]))
+    return groups
+
+
+def _choose(
+    groups: Sequence[_Group],
+    lines: Sequence[_Line],
+    vectors: NDArray[np.float16],
+    salience: Floats,
+    budget: Budget,
+) -> list[int]:
+    """The chosen lines in document order; the budget is shared among the groups by their words.
+
+    What one group leaves or takes too much is carried to the next, so that the whole meets the budget.
+    """
+    sizes = [sum(lines[place].words for place in group.members) for group in groups]
+    chosen: list[int] = []
+    spent, seen = 0, 0
+    for number, (group, size) in enumerate(zip(groups, sizes, strict=True)):
+        seen += size
+        due = budget.amount * seen / max(1, sum(sizes)) - spent
+        if budget.unit == "sentences":
+            later = len(groups) - number - 1
+            least = 1 if budget.amount >= len(groups) else 0
+            due = min(max(round(due), least), budget.amount - spent - least * later)
+        if due < 1:
+            continue
+        rows = np.array(group.members, dtype=np.int64)
+        words = [lines[place].words for place in group.members]
+        picked = select(vectors[rows], salience[rows], words, budget=Budget(unit=budget.unit, amount=round(due)))
+        chosen.extend(group.members[index] for index in picked)
+        spent += len(picked) if budget.unit == "sentences" else sum(words[index] for index in picked)
+    return chosen
+
+
+def _sentence(source: SourceText, line: _Line, salience: float) -> SummarySentence:
+    quote = source.document.text[line.start : line.end]
+    citation = cite(
+        source,
+        line.start,
+        line.end,
+        quote=quote,
+        passage_id=None,
+        score=salience,
+        within=(line.start, line.end),
+    )
+    return SummarySentence(text=one_line(quote), salience=round(salience, 6), citation=citation)
+
+
+def _parts(groups: Sequence[_Group], chosen: Sequence[int], sentences: Sequence[SummarySentence]) -> list[SummaryPart]:
+    """One part for each group that something was chosen from."""
+    order = {place: number for number, place in enumerate(chosen)}
+    parts: list[SummaryPart] = []
+    for group in groups:
+        numbers = [order[place] for place in group.members if place in order]
+        if numbers:
+            joined = join_sentences([sentences[number].text for number in numbers])
+            parts.append(SummaryPart(title=group.title, summary=joined, sentences=numbers))
+    return parts
+
+
+def _written(
+    request: SummarizeRequest,
+    parts: Sequence[SummaryPart],
+    sentences: Sequence[SummarySentence],
+    sources: Sequence[int],
+) -> str:
+    if request.format == "bullets":
+        return "\n".join(f"- {sentence.text}" for sentence in sentences)
+    if request.format == "sections":
+        return "\n\n".join(f"{part.title}\n{part.summary}" if part.title else part.summary for part in parts)
+    paragraphs = groupby(zip(sources, sentences, strict=True), key=lambda pair: pair[0])
+    return "\n\n".join(join_sentences([sentence.text for _, sentence in pairs]) for _, pairs in paragraphs)
+
+
+def join_sentences(sentences: Sequence[str]) -> str:
+    """Sentences as one paragraph: a blank between two, none after Chinese and Japanese punctuation."""
+    joined = ""
+    for sentence in sentences:
+        joined += ("" if not joined or joined[-1] in "。！？」』）" else " ") + sentence
+    return joined
+
+
+def _coverage(sources: Sequence[SourceText], chosen: Sequence[_Line]) -> Coverage:
+    """Every section of every document with how many sentences were taken from it; all of it was read."""
+    covered: list[CoveredSection] = []
+    for place, source in enumerate(sources):
+        starts = [line.start for line in chosen if line.source == place]
+        ranges = [(section_title(s.path), s.start, s.end) for s in source.document.sections]
+        for title, start, end in ranges or [(None, 0, len(source.document.text))]:
+            covered.append(
+                CoveredSection(
+                    document_id=source.document_id,
+                    title=title or source.title,
+                    start=start,
+                    end=end,
+                    sentences=sum(start <= taken < end for taken in starts),
+                )
+            )
+    total = sum(len(source.document.text) for source in sources)
+    return Coverage(characters_read=total, characters_total=total, sections=covered)
+
+
+def _timings(clock: Sequence[float]) -> dict[str, float]:
+    names = ("split", "encode", "select")
+    spent = {name: round(1000 * (b - a), 1) for name, a, b in zip(names, clock, clock[1:], strict=False)}
+    return {**spent, "total": round(1000 * (time.perf_counter() - clock[0]), 1)}
