@@ -15,9 +15,9 @@ from retriever.store.engine import Database
 from retriever.store.ingests import Ingests, version_of
 from retriever.store.jobs import Jobs
 from retriever.store.reading import Reading
-from retriever.store.records import Accepted, Change, Collection, Job, new_id, now
+from retriever.store.records import DEFAULT_COLLECTION, Accepted, Change, Collection, Job, new_id, now
 
-__all__ = ["Accepted", "Change", "Collection", "Job", "Store", "version_of"]
+__all__ = ["DEFAULT_COLLECTION", "Accepted", "Change", "Collection", "Job", "Store", "version_of"]
 
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 

@@ -1,0 +1,328 @@
+"""The indexes of all collections: opened when first asked for, kept in step with the store, rebuilt when broken.
+
+    root/instance                        the store that everything here was derived from
+    root/lock                            held by the process that uses the folder
+    root/COLLECTION/current              names the generation in use
+    root/COLLECTION/GENERATION/sparse    a tantivy index
+    root/COLLECTION/GENERATION/dense-*   a FAISS index for each encoder
+
+COLLECTION is the collection's number, which is never given again: what a deleted collection left can't be mistaken.
+"""
+
+import fcntl
+import hashlib
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+import numpy as np
+
+from retriever.dense import DenseIndex
+from retriever.durable import replace_file
+from retriever.errors import IndexCorrupt, NotFound, StorageFull, StoreUnavailable
+from retriever.sparse import SparseIndex
+from retriever.store import Change, Store
+
+logger = logging.getLogger(__name__)
+
+DOCUMENTS_A_COMMIT = 500  # while catching up: bounds the memory, and what a crash in the middle has to do again
+PASSAGES_A_BATCH = 2_000
+DELETED_SHARE = 0.3  # of a sparse index, before it is built anew: tantivy counts deleted passages in its statistics
+FULL = ("No space left", "File too large", "Disk quota")  # how tantivy's messages name it
+DELETED_MATTER = 1_000  # passages; below it nobody would see the difference
+
+
+class _Pair:
+    """The two indexes of one collection in one generation. `lock` is for whoever changes them; searches need none."""
+
+    def __init__(self, folder: Path, *, tenant: str, name: str, encoder: str, dimension: int) -> None:
+        self.folder, self.tenant, self.name = folder, tenant, name
+        self.lock = threading.Lock()
+        self.retired = False
+        self.maintenance: Future[None] | None = None
+        dense = "dense-" + hashlib.sha256(encoder.encode()).hexdigest()[:12]
+        self.sparse = _opened(lambda: SparseIndex(folder / "sparse"), folder / "sparse")
+        self.dense = _opened(lambda: DenseIndex(folder / dense, dimension), folder / dense)
+
+    @property
+    def applied(self) -> int:
+        """The last change that both have."""
+        return min(self.sparse.applied, self.dense.applied)
+
+    def close(self) -> None:
+        self.retired = True
+        self.sparse.close()
+        self.dense.close()
+
+
+class Indexes:
+    """The derived indexes under one folder. Safe to use from many threads; one process at a time."""
+
+    def __init__(self, root: Path, store: Store, *, encoder: str, dimension: int) -> None:
+        """`encoder` is the version whose vectors are indexed, of length `dimension`.
+
+        Raises StoreUnavailable when another process uses the folder.
+        """
+        self._root, self._store, self._encoder, self._dimension = root, store, encoder, dimension
+        self._pairs: dict[int, _Pair] = {}
+        self._opening = threading.Lock()
+        self._closed = False
+        root.mkdir(parents=True, exist_ok=True)
+        self._held = _hold(root / "lock")
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lectern-indexes")
+        if not (root / "instance").exists() or (root / "instance").read_text() != store.instance:
+            for folder in _numbered(root):
+                shutil.rmtree(folder)
+            replace_file(root / "instance", store.instance.encode())
+        self._sweep()
+
+    def of(self, tenant: str, collection: str) -> tuple[SparseIndex, DenseIndex]:
+        """The two indexes of a collection, as of the last refresh. Raises NotFound while nothing was ever in it."""
+        pair = self._pair(tenant, collection)
+        return pair.sparse, pair.dense
+
+    def refresh(self, tenant: str, collection: str) -> int:
+        """Apply all changes up to now; when it returns they are searchable, and durable in the sparse index.
+
+        Returns the sequence number applied. Callers that wait for each other share one commit. Raises StorageFull,
+        StoreUnavailable; what is in the store is not lost by that, the next refresh applies it.
+        """
+        while True:
+            try:
+                pair = self._pair(tenant, collection)
+            except NotFound:
+                return 0  # the collection is gone, and its indexes with it
+            wanted = self._store.last_seq(tenant, collection)
+            with pair.lock:
+                if pair.retired:
+                    continue  # a rebuilt one took its place
+                if pair.applied < wanted:  # else the one that waited before applied this change too
+                    self._apply(pair)
+            self._maintain(pair)
+            return pair.applied
+
+    def reindex(self, tenant: str, collection: str | None = None) -> None:
+        """Build the indexes of a collection, or of all of the tenant's, anew from the store, then swap them in.
+
+        Searches and writes go on meanwhile. Raises NotFound for a collection that never was.
+        """
+        names = [collection] if collection is not None else [each.name for each in self._store.collections(tenant)]
+        for name in names:
+            try:
+                self._rebuild(self._pair(tenant, name))
+            except NotFound:
+                if collection is not None and collection != "default":
+                    raise
+
+    def drop(self, tenant: str, collection: str) -> None:
+        """Remove the indexes of a collection, whether or not the store has it still."""
+        number = self._store.collection_number(tenant, collection)
+        with self._opening:
+            pair = self._pairs.pop(number, None) if number is not None else None
+            if pair is not None:
+                _remove(pair)
+        self._sweep()
+
+    def close(self) -> None:
+        """Finish what is under way and let go of all files; the indexes are not used after that."""
+        self._closed = True
+        self._background.shutdown(wait=True, cancel_futures=True)
+        with self._opening:
+            for pair in self._pairs.values():
+                with pair.lock:
+                    pair.close()
+            self._pairs.clear()
+        self._held.close()
+
+    def _pair(self, tenant: str, collection: str) -> _Pair:
+        number = self._store.collection_number(tenant, collection)
+        if number is None:
+            raise NotFound(f"no collection {collection!r}")
+        pair = self._pairs.get(number)
+        if pair is not None:
+            return pair
+        with self._opening:
+            if self._closed:
+                raise StoreUnavailable("the indexes are closed")
+            if number not in self._pairs:
+                self._pairs[number] = self._open(number, tenant, collection)
+            return self._pairs[number]
+
+    def _open(self, number: int, tenant: str, name: str) -> _Pair:
+        folder = self._root / str(number)
+        folder.mkdir(exist_ok=True)
+        if not (folder / "current").exists():
+            replace_file(folder / "current", b"1")
+        generation = (folder / "current").read_text()
+        for other in folder.iterdir():  # of a rebuild that a crash cut short, or that took the place of this one
+            if other.is_dir() and other.name != generation:
+                shutil.rmtree(other)
+        pair = self._new_pair(folder / generation, tenant, name)
+        if max(pair.sparse.applied, pair.dense.applied) > self._store.last_seq(tenant, name):
+            logger.warning("the indexes of collection %d are ahead of the store: building them anew", number)
+            pair = self._fresh(pair)
+        self._apply(pair)
+        if not self._is_complete(pair):
+            logger.warning("the sparse index of collection %d has not what the store has: building it anew", number)
+            pair = self._fresh(pair)
+            self._apply(pair)
+        return pair
+
+    def _new_pair(self, folder: Path, tenant: str, name: str) -> _Pair:
+        folder.mkdir(exist_ok=True)
+        return _Pair(folder, tenant=tenant, name=name, encoder=self._encoder, dimension=self._dimension)
+
+    def _fresh(self, pair: _Pair) -> _Pair:
+        pair.close()
+        shutil.rmtree(pair.folder)
+        return self._new_pair(pair.folder, pair.tenant, pair.name)
+
+    def _is_complete(self, pair: _Pair) -> bool:
+        """Whether the sparse index has as many passages as the store shows; a lost file need not fail a checksum."""
+        counted = self._store.collection(pair.tenant, pair.name).passages
+        still = self._store.last_seq(pair.tenant, pair.name) == pair.sparse.applied
+        return not still or pair.sparse.passages == counted
+
+    def _apply(self, pair: _Pair) -> None:
+        """Bring a pair up to the store. The caller holds its lock, or has the only reference."""
+        changes = self._store.changes(pair.tenant, pair.name, after=pair.applied)
+        with _written(pair):
+            for first in range(0, len(changes), DOCUMENTS_A_COMMIT):
+                self._apply_some(pair, changes[first : first + DOCUMENTS_A_COMMIT])
+
+    def _apply_some(self, pair: _Pair, changes: Sequence[Change]) -> None:
+        seq = changes[-1].seq
+        for_sparse = {change.document_id for change in changes if change.seq > pair.sparse.applied}
+        for_dense = {change.document_id for change in changes if change.seq > pair.dense.applied}
+        pair.sparse.apply(0, for_sparse, ())
+        pair.dense.apply(0, for_dense, (), np.zeros((0, self._dimension), dtype=np.float32))
+        ids = [change.document_id for change in changes]
+        found = self._store.visible_passages(pair.tenant, ids, encoder=self._encoder, collection=pair.name)
+        for some in _batches(found, PASSAGES_A_BATCH):
+            pair.sparse.apply(0, (), [passage for passage, _ in some if passage.document_id in for_sparse])
+            dense = [(p, vector) for p, vector in some if vector is not None and p.document_id in for_dense]
+            if dense:
+                entries = [(passage.key, str(passage.document_id)) for passage, _ in dense]
+                pair.dense.apply(0, (), entries, np.stack([vector for _, vector in dense]))
+        if for_sparse:
+            pair.sparse.apply(seq, (), ())
+            pair.sparse.commit()
+        pair.dense.apply(seq, (), (), np.zeros((0, self._dimension), dtype=np.float32))
+        pair.dense.commit()
+
+    def _rebuild(self, pair: _Pair) -> None:
+        folder = pair.folder.parent
+        number = int(folder.name)
+        fresh = self._new_pair(_next_generation(folder), pair.tenant, pair.name)
+        self._apply(fresh)
+        with pair.lock:
+            if pair.retired:  # dropped, or rebuilt by another
+                fresh.close()
+                shutil.rmtree(fresh.folder, ignore_errors=True)
+                return
+            self._apply(fresh)  # what came while it was built
+            while fresh.dense.maintain():
+                pass
+            replace_file(folder / "current", fresh.folder.name.encode())
+            self._pairs[number] = fresh
+            pair.close()
+        shutil.rmtree(pair.folder)  # searches that began before go on: their files are open
+
+    def _maintain(self, pair: _Pair) -> None:
+        """Merge in the background; at most one run a collection is waiting."""
+        if self._closed or (pair.maintenance is not None and not pair.maintenance.done()):
+            return
+        pair.maintenance = self._background.submit(self._maintained, pair)
+
+    def _maintained(self, pair: _Pair) -> None:
+        try:
+            while not (self._closed or pair.retired) and pair.dense.maintain():
+                pass
+            share = pair.sparse.deleted_share
+            if share > DELETED_SHARE and share * pair.sparse.passages / (1 - share) > DELETED_MATTER:
+                self._rebuild(pair)
+        except (OSError, StorageFull, StoreUnavailable) as error:
+            logger.warning("the indexes of collection %s cannot be merged now: %s", pair.folder.parent.name, error)
+
+    def _sweep(self) -> None:
+        """Remove what deleted collections left."""
+        known = self._store.collection_numbers()
+        with self._opening:
+            for folder in _numbered(self._root):
+                if int(folder.name) in known:
+                    continue
+                pair = self._pairs.pop(int(folder.name), None)
+                if pair is not None:
+                    _remove(pair)
+                else:
+                    shutil.rmtree(folder)
+
+
+Index = TypeVar("Index", SparseIndex, DenseIndex)
+Item = TypeVar("Item")
+
+
+def _opened(make: Callable[[], Index], folder: Path) -> Index:
+    """An index, made empty when what is on disk cannot be trusted: catching up then fills it from the store."""
+    try:
+        return make()
+    except IndexCorrupt as error:
+        logger.warning("%s: building it anew from the store", error)
+        shutil.rmtree(folder)
+        return make()
+
+
+@contextmanager
+def _written(pair: _Pair) -> Iterator[None]:
+    """What fails in a write leaves the pair to be opened again: tantivy's writer is of no use after an error."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        pair.sparse.reopen()
+        if isinstance(error, OSError) or any(sign in str(error) for sign in FULL):
+            raise StorageFull("no space is left for the indexes; the store has everything") from error
+        raise
+
+
+def _remove(pair: _Pair) -> None:
+    with pair.lock:
+        pair.close()
+        shutil.rmtree(pair.folder.parent)
+
+
+def _hold(path: Path) -> IO[bytes]:
+    """Take the folder for this process; released when the file is closed, or the process ends in whatever way."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise StoreUnavailable(
+            f"another Lectern uses {str(path.parent)!r}: stop it first, or name another folder"
+        ) from error
+    return file
+
+
+def _numbered(root: Path) -> list[Path]:
+    return [folder for folder in root.iterdir() if folder.is_dir() and folder.name.isdigit()]
+
+
+def _next_generation(folder: Path) -> Path:
+    return folder / str(1 + max(int(each.name) for each in folder.iterdir() if each.is_dir()))
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of up to `size` items, in order."""
+    some: list[Item] = []
+    for item in items:
+        some.append(item)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
