@@ -45,6 +45,12 @@ def load_tokenizer(folder: Path | None = None) -> Tokenizer:
     return tokenizer
 
 
+def word_embeddings() -> Tensor:
+    """MiniLM's word embeddings [vocabulary, W] in fp32, checksum verified: the reader shares them."""
+    data, _ = _read_weights(minilm_folder(), expected=MINILM_SHA256)
+    return rename_checkpoint(load(data))["embeddings.word.weight"].float()
+
+
 class Transformer(nn.Module):
     """A BERT-shaped encoder with full attention."""
 
@@ -86,13 +92,7 @@ class MiniLMEncoder:
         Raises WeightsMissing and WeightsCorrupt.
         """
         folder = path or minilm_folder()
-        weights = folder / "model.safetensors"
-        if not weights.is_file():
-            raise WeightsMissing(f"no encoder at '{folder}': expected model.safetensors in it")
-        data = weights.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if path is None and digest != MINILM_SHA256:
-            raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, expected {MINILM_SHA256}: reinstall its package")
+        data, digest = _read_weights(folder, expected=MINILM_SHA256 if path is None else None)
         shape = Shape.of_config(json.loads((folder / "config.json").read_text()))
         with torch.device("meta"):
             transformer = Transformer(shape)
@@ -139,6 +139,17 @@ class MiniLMEncoder:
         pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         unit: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
         return unit
+
+
+def _read_weights(folder: Path, *, expected: str | None) -> tuple[bytes, str]:
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise WeightsMissing(f"no encoder at '{folder}': expected model.safetensors in it")
+    data = weights.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and digest != expected:
+        raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, expected {expected}: reinstall its package")
+    return data, digest
 
 
 def _cut(ids: list[int]) -> list[int]:

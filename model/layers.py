@@ -129,6 +129,6 @@ def rename_checkpoint(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fastest_dtype() -> torch.dtype:
-    """bfloat16 where this CPU multiplies it in hardware (1.6-1.8 times fp32's speed); emulated, it is 4 times slower."""
+    """bfloat16 where this CPU multiplies it in hardware (1.6-1.8 times fp32's speed); emulated it is 4 times slower."""
     native = torch.cpu.get_capabilities().get("avx512_bf16", False)
     return torch.bfloat16 if native else torch.float32

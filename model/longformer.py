@@ -7,6 +7,7 @@ T tokens of a batch, B batch, G global tokens, N blocks, C tokens a block, W wid
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,28 +82,25 @@ class Packing:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.globals = int(layout.question_mask.sum())
-        self._question_rows = _rows(layout.question_mask, first=0)
-        self._block_rows = _rows(layout.mask, first=self.globals)
+        self._question_rows = layout.question_mask.flatten().nonzero()[:, 0]
+        self._block_rows = layout.mask.flatten().nonzero()[:, 0]
+        self.globals = len(self._question_rows)
 
     def pack(self, question: Tensor, blocks: Tensor) -> Tensor:
         """[B, G, ...] and [B, N, C, ...] -> [T, ...]."""
-        return torch.cat([question[self.layout.question_mask], blocks[self.layout.mask]])
-
-    def spread(self, packed: Tensor) -> tuple[Tensor, Tensor]:
-        """[T, W] -> [B, G, W] and [B, N, C, W]; rows of padding repeat a real one and must stay masked."""
-        return self.spread_question(packed), packed.index_select(0, self._block_rows.flatten()).view(
-            *self._block_rows.shape, -1
+        return torch.cat(
+            [take(question.flatten(0, 1), self._question_rows), take(blocks.flatten(0, 2), self._block_rows)]
         )
-
-    def spread_question(self, packed: Tensor) -> Tensor:
-        """[T, W], or its first rows with all global tokens, -> [B, G, W]; padding as in `spread`."""
-        return packed.index_select(0, self._question_rows.flatten()).view(*self._question_rows.shape, -1)
 
     def unpack(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """[T, W] -> [B, G, W] and [B, N, C, W], zero at padding."""
-        question, blocks = self.spread(packed)
-        return question * self.layout.question_mask[..., None], blocks * self.layout.mask[..., None]
+        spread = put(packed[self.globals :], self._block_rows, self.layout.mask.numel())
+        return self.unpack_question(packed[: self.globals]), spread.view(*self.layout.mask.shape, -1)
+
+    def unpack_question(self, packed: Tensor) -> Tensor:
+        """The packed global tokens alone -> [B, G, W], zero at padding."""
+        spread = put(packed, self._question_rows, self.layout.question_mask.numel())
+        return spread.view(*self.layout.question_mask.shape, -1)
 
 
 class _Attention:
@@ -129,7 +127,7 @@ class _Attention:
         )
         if isinstance(self._block, GlobalBlock):
             own_query = self._block.query_global(self._x[: self._packing.globals])
-            global_query = split_heads(self._packing.spread_question(own_query), heads)
+            global_query = split_heads(self._packing.unpack_question(own_query), heads)
             global_key, local_key = self._spread(self._block.key_global(self._x))
             global_value, local_value = self._spread(self._block.value_global(self._x))
         gathered = global_attention(
@@ -141,7 +139,7 @@ class _Attention:
         return self._packing.pack(join_heads(gathered), join_heads(local))
 
     def _spread(self, packed: Tensor) -> tuple[Tensor, Tensor]:
-        question, blocks = self._packing.spread(packed)
+        question, blocks = self._packing.unpack(packed)
         return split_heads(question, self._heads), split_heads(blocks, self._heads)
 
 
@@ -150,7 +148,38 @@ def _flat(blocks: Tensor) -> Tensor:
     return blocks.transpose(1, 2).flatten(2, 3)
 
 
-def _rows(mask: Tensor, *, first: int) -> Tensor:
-    """For each place of the mask the packed row of its token; padding points at row `first`."""
-    counted = mask.flatten().long().cumsum(0).view(mask.shape) - 1
-    return torch.where(mask, counted + first, first)
+class _Take(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.count = len(x)
+        return x.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        return put(gradient, rows, ctx.count), None
+
+
+class _Put(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(rows)
+        return x.new_zeros(count, *x.shape[1:]).index_copy_(0, rows, x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (rows,) = ctx.saved_tensors
+        return take(gradient, rows), None, None
+
+
+def take(x: Tensor, rows: Tensor) -> Tensor:
+    """x[rows] for distinct rows. Its gradient is a copy, where PyTorch's adds one by one: 23% of a training step."""
+    taken: Tensor = _Take.apply(x, rows)  # type: ignore[no-untyped-call]
+    return taken
+
+
+def put(x: Tensor, rows: Tensor, count: int) -> Tensor:
+    """A tensor of `count` rows with x at the distinct `rows` and zero elsewhere; the inverse of `take`."""
+    spread: Tensor = _Put.apply(x, rows, count)  # type: ignore[no-untyped-call]
+    return spread

@@ -1,0 +1,157 @@
+"""The reader that ships: weights and manifest to answers with calibrated confidence."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from tokenizers import Tokenizer
+
+from model.decoding import Candidate, Decoded, decode
+from model.encoder import load_tokenizer, word_embeddings
+from model.errors import UnsupportedModel, WeightsCorrupt, WeightsMissing
+from model.layers import Shape, fastest_dtype
+from model.network import WORDS, Group, Pieces, ReaderNetwork, layout_of, pieces_of, question_ids
+from model.types import Reading, ReadSpan
+
+WEIGHTS = Path(__file__).parent / "weights"
+LONGEST_PASSAGE = 320  # word pieces read as one block; a longer passage becomes several that overlap
+OVERLAP = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How scores become the chance of being right: a logistic regression fitted on validation data.
+
+    `threshold` is the least confidence at which the service answers by default: best F1 on that data.
+    """
+
+    bias: float
+    odds: float
+    relevance: float
+    share: float
+    threshold: float
+
+    def confidence(self, candidate: Candidate, *, null: float, relevance: float) -> float:
+        """The calibrated chance that this candidate is right; `null` is the probability of no answer."""
+        features = features_of(candidate.probability, null=null, relevance=relevance)
+        weights = (self.odds, self.relevance, self.share)
+        score = self.bias + sum(weight * feature for weight, feature in zip(weights, features, strict=True))
+        return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))
+
+
+def features_of(probability: float, *, null: float, relevance: float) -> tuple[float, float, float]:
+    """What the calibration looks at: log odds of the span against null, the passage's relevance, log probability."""
+    floor = 1e-9
+    log_probability = math.log(max(probability, floor))
+    return log_probability - math.log(max(null, floor)), relevance, log_probability
+
+
+class LongformerReader:
+    """Reads all passages of a question in one sequence; satisfies the service's Reader protocol."""
+
+    def __init__(self, network: ReaderNetwork, tokenizer: Tokenizer, *, name: str, calibration: Calibration) -> None:
+        self._network = network.eval()
+        self._tokenizer = tokenizer
+        self.name = name
+        self.calibration = calibration
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "LongformerReader":
+        """Loads `reader.json` and the weights that it names from a folder; without one, those that ship.
+
+        Raises WeightsMissing, WeightsCorrupt and UnsupportedModel.
+        """
+        folder = path or WEIGHTS
+        manifest_path = folder / "reader.json"
+        if not manifest_path.is_file():
+            raise WeightsMissing(f"no reader at '{folder}': expected reader.json in it")
+        manifest = json.loads(manifest_path.read_text())
+        data = _verified(folder, manifest)
+        network = build_network(manifest)
+        network.load_state_dict({WORDS: word_embeddings(), **load(data)}, assign=True)
+        network.to(fastest_dtype()).requires_grad_(False)
+        name = f"{manifest['name']}@{manifest['sha256'][:12]}"
+        return cls(network, load_tokenizer(), name=name, calibration=Calibration(**manifest["calibration"]))
+
+    def read(
+        self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """The best distinct answers to `question` in `passages`, at most `answers` of them.
+
+        `target_error` is the chance of a wrong answer above which the reading is not answerable; None stands for the
+        shipped threshold.
+        """
+        decoded, relevance = self.decode(question, passages)
+        spans = tuple(
+            ReadSpan(
+                passage=candidate.passage,
+                start=candidate.start,
+                end=candidate.end,
+                probability=candidate.probability,
+                confidence=self.calibration.confidence(
+                    candidate, null=decoded.null, relevance=relevance[candidate.passage]
+                ),
+            )
+            for candidate in decoded.candidates[:answers]
+        )
+        confidence = spans[0].confidence if spans else 0.0
+        least = self.calibration.threshold if target_error is None else 1.0 - target_error
+        return Reading(
+            spans=spans, answerable=bool(spans) and confidence >= least, confidence=confidence, relevance=relevance
+        )
+
+    def decode(self, question: str, passages: Sequence[str]) -> tuple[Decoded, tuple[float, ...]]:
+        """Uncalibrated answers and one relevance logit a passage; empty passages are never answered from."""
+        pieces = pieces_of(self._tokenizer, passages)
+        blocks = [(index, block) for index, passage in enumerate(pieces) for block in _cut(passage)]
+        if not blocks:
+            return Decoded(candidates=(), null=1.0), tuple(-math.inf for _ in passages)
+        group = Group(question=question_ids(self._tokenizer, question), passages=[block for _, block in blocks])
+        with torch.inference_mode():
+            logits = self._network(layout_of([group]))
+        decoded = decode(logits, 0, passages=group.passages, texts=[passages[index] for index, _ in blocks])
+        relevance = [-math.inf] * len(passages)
+        for (index, _), value in zip(blocks, logits.relevance[0].tolist(), strict=True):
+            relevance[index] = max(relevance[index], value)
+        candidates = tuple(
+            Candidate(passage=blocks[it.passage][0], start=it.start, end=it.end, probability=it.probability)
+            for it in decoded.candidates
+        )
+        return Decoded(candidates=candidates, null=decoded.null), tuple(relevance)
+
+
+def build_network(manifest: Mapping[str, Any]) -> ReaderNetwork:
+    """An empty network, on the meta device, of the shape that a manifest describes. Raises UnsupportedModel."""
+    if manifest.get("architecture") != "longformer-reader":
+        raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'longformer-reader'")
+    with torch.device("meta"):
+        return ReaderNetwork(Shape(**manifest["shape"]), own_global=manifest["own_global"])
+
+
+def _verified(folder: Path, manifest: Mapping[str, Any]) -> bytes:
+    weights = folder / str(manifest["file"])
+    if not weights.is_file():
+        raise WeightsMissing(f"no weights at '{weights}', which reader.json names")
+    data = weights.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != manifest["sha256"]:
+        raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, reader.json expects {manifest['sha256']}")
+    return data
+
+
+def _cut(passage: Pieces) -> list[Pieces]:
+    """The passage itself, or overlapping stretches of it where it is too long for one block."""
+    length = len(passage.ids)
+    if length <= LONGEST_PASSAGE:
+        return [passage] if length else []
+    starts = range(0, length - OVERLAP, LONGEST_PASSAGE - OVERLAP)
+    return [
+        Pieces(ids=passage.ids[at : at + LONGEST_PASSAGE], offsets=passage.offsets[at : at + LONGEST_PASSAGE])
+        for at in starts
+    ]

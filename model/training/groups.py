@@ -1,0 +1,130 @@
+"""Mined groups as files, and batches of them: one question, the passages that a retriever returned, and its answers.
+
+A line of a group file:
+    {"id": str, "question": str, "passages": [str], "answers": [[passage, start, end], ...], "relevant": [passage, ...]}
+with code-point positions, end exclusive. No answers: none of the passages answers the question.
+"""
+
+import json
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model.longformer import Layout
+from model.network import Group, Pieces, layout_of, pieces_of, question_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinedGroup:
+    """One line of a group file."""
+
+    id: str
+    question: str
+    passages: list[str]
+    answers: list[tuple[int, int, int]]
+    relevant: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Groups as tensors. `spans` rows are (group, passage, first token, last token); `relevant` [B, N] is 0 or 1."""
+
+    layout: Layout
+    spans: Tensor
+    relevant: Tensor
+    pieces: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        layout = replace(
+            self.layout,
+            **{
+                field.name: getattr(self.layout, field.name).to(device)
+                for field in fields(Layout)
+                if field.name != "reach"
+            },
+        )
+        return replace(self, layout=layout, spans=self.spans.to(device), relevant=self.relevant.to(device))
+
+
+def read_groups(path: Path) -> list[MinedGroup]:
+    """All groups of a file. Raises ValueError with the line's number where one is malformed."""
+    groups = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                groups.append(MinedGroup(**{**row, "answers": [(p, s, e) for p, s, e in row["answers"]]}))
+            except (TypeError, KeyError, ValueError) as error:
+                raise ValueError(f"{path}, line {number}: not a group: {error}") from error
+    return groups
+
+
+def batches(
+    groups: Sequence[MinedGroup], tokenizer: Tokenizer, *, pieces: int, seed: int, skip: int = 0
+) -> Iterator[Batch]:
+    """One pass over all groups in an order that `seed` alone decides, in batches of about `pieces` word pieces.
+
+    The first `skip` batches are left out without being tokenized, so that a resumed run goes on where it was.
+    """
+    for number, chosen in enumerate(_cut(groups, pieces=pieces, seed=seed)):
+        if number >= skip:
+            yield collate(chosen, tokenizer)
+
+
+def count_batches(groups: Sequence[MinedGroup], *, pieces: int, seed: int) -> int:
+    """How many batches `batches` makes of the same arguments."""
+    return sum(1 for _ in _cut(groups, pieces=pieces, seed=seed))
+
+
+def collate(groups: Sequence[MinedGroup], tokenizer: Tokenizer) -> Batch:
+    """A batch of groups; an answer whose characters no word pieces cover is left out."""
+    tokenized = [
+        Group(question=question_ids(tokenizer, group.question), passages=pieces_of(tokenizer, group.passages))
+        for group in groups
+    ]
+    layout = layout_of(tokenized)
+    relevant = torch.zeros(layout.blocks.shape[:2])
+    spans = []
+    for row, (group, inputs) in enumerate(zip(groups, tokenized, strict=True)):
+        relevant[row, group.relevant] = 1.0
+        for passage, start, end in group.answers:
+            covered = _tokens_of(inputs.passages[passage], start, end)
+            if covered is not None:
+                spans.append((row, passage, *covered))
+    return Batch(
+        layout=layout,
+        spans=torch.tensor(spans, dtype=torch.long).view(-1, 4),
+        relevant=relevant,
+        pieces=int(layout.mask.sum() + layout.question_mask.sum()),
+    )
+
+
+def _tokens_of(pieces: Pieces, start: int, end: int) -> tuple[int, int] | None:
+    """First and last token of the characters [start, end)."""
+    first = bisect_right([stop for _, stop in pieces.offsets], start)
+    last = bisect_left([begin for begin, _ in pieces.offsets], end) - 1
+    return (first, last) if first <= last and first < len(pieces.ids) else None
+
+
+def _cut(groups: Sequence[MinedGroup], *, pieces: int, seed: int) -> Iterator[list[MinedGroup]]:
+    order = list(range(len(groups)))
+    random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
+    batch: list[MinedGroup] = []
+    size = 0
+    for index in order:
+        group = groups[index]
+        estimate = sum(map(len, group.passages)) // 4  # an English word piece is 4-5 characters with its space
+        if batch and size + estimate > pieces:
+            yield batch
+            batch, size = [], 0
+        batch.append(group)
+        size += estimate
+    if batch:
+        yield batch

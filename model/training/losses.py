@@ -1,0 +1,35 @@
+"""What the reader is trained to minimise.
+
+B batch, N passages, C tokens a passage
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network import Logits
+from model.training.groups import Batch
+
+
+def span_loss(logits: Logits, spans: Tensor) -> Tensor:
+    """Mean over the batch of -log of the summed probability of all answer places; of null where there is none.
+
+    `spans` rows are (group, passage, first, last). One softmax spans all passages of a group and null:
+    Clark and Gardner 2018, section 3.2; summed over places as in their section 3.1.
+    """
+    start, end, null = logits.log_probabilities()
+    group, passage, first, last = spans.unbind(-1)
+    place = start[group, passage, first] + end[group, passage, last]
+    batch = null.shape[0]
+    answered = torch.zeros(batch, dtype=torch.bool, device=null.device).index_fill(0, group, True)
+    highest = torch.full((batch,), float("-inf"), device=null.device).scatter_reduce(0, group, place.detach(), "amax")
+    shift = torch.where(answered, highest, torch.zeros_like(highest))
+    total = torch.zeros(batch, device=null.device).index_add(0, group, (place - shift[group]).exp())
+    answer = shift + torch.where(answered, total, torch.ones_like(total)).log()
+    return -torch.where(answered, answer, null).mean()
+
+
+def relevance_loss(logits: Logits, batch: Batch) -> Tensor:
+    """Mean binary cross-entropy of the relevance head over the real passages of a batch."""
+    real = batch.layout.mask.any(-1)
+    return F.binary_cross_entropy_with_logits(logits.relevance[real], batch.relevant[real])

@@ -1,0 +1,163 @@
+"""Trains the reader on mined groups: `python -m model.training.reader --help`.
+
+One plain loop on accelerate, deterministic by seed, resumable at any step: run the same command again after a kill.
+It fits two CPU cores and runs unchanged on a GPU.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from model.encoder import load_tokenizer, word_embeddings
+from model.layers import Shape, fastest_dtype, rename_checkpoint
+from model.longformer import GlobalBlock
+from model.network import WORDS, ReaderNetwork
+from model.training.groups import Batch, batches, count_batches, read_groups
+from model.training.losses import relevance_loss, span_loss
+from model.training.progress import Progress, plot_curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights; it is written into the manifest beside them."""
+
+    init: Path  # a folder with config.json and model.safetensors, of BERT's shape
+    groups: Path
+    out: Path
+    epochs: int = 1
+    batch_pieces: int = 4_096
+    learning_rate: float = 6e-5
+    head_factor: float = 5.0
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    dropout: float = 0.0
+    relevance: float = 0.25
+    own_global: bool = False
+    seed: int = 0
+    save_every: int = 100
+
+
+def starting_network(folder: Path, *, own_global: bool) -> ReaderNetwork:
+    """A reader with a BERT-shaped checkpoint's weights; heads that the checkpoint lacks start fresh.
+
+    Word embeddings are the encoder's, and stay so: that halves the file that ships.
+    """
+    network = ReaderNetwork(Shape.of_config(json.loads((folder / "config.json").read_text())), own_global=own_global)
+    state = {
+        name if name.startswith("span.") else f"longformer.{name}": tensor.float()
+        for name, tensor in rename_checkpoint(load_file(folder / "model.safetensors")).items()
+    }
+    state[WORDS] = word_embeddings()
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    fresh = [name for name in missing if not name.startswith(("span.", "relevance.")) and "_global" not in name]
+    if fresh or unexpected:
+        raise ValueError(f"'{folder}' does not fit: missing {fresh}, unexpected {unexpected}")
+    for block in network.longformer.blocks:
+        if isinstance(block, GlobalBlock) and any("_global" in name for name in missing):
+            block.copy_projections()
+    network.longformer.embeddings.word.requires_grad_(False)
+    torch.nn.init.zeros_(network.relevance.weight)
+    torch.nn.init.zeros_(network.relevance.bias)
+    return network
+
+
+def train(recipe: Recipe) -> ReaderNetwork:
+    """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one."""
+    set_seed(recipe.seed)
+    accelerator = Accelerator(mixed_precision="bf16" if _multiplies_bf16() else "no")
+    tokenizer = load_tokenizer()
+    groups = read_groups(recipe.groups)
+    seeds = range(recipe.seed, recipe.seed + recipe.epochs)
+    counts = [count_batches(groups, pieces=recipe.batch_pieces, seed=seed) for seed in seeds]
+    network = starting_network(recipe.init, own_global=recipe.own_global)
+    optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), fused=True)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_linear(sum(counts), recipe.warmup))
+    network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
+    progress = Progress(recipe.out, total=sum(counts))
+    if progress.step:
+        accelerator.load_state(str(progress.checkpoint))
+    before = 0
+    for seed, count in zip(seeds, counts, strict=True):
+        skip = min(max(progress.step - before, 0), count)
+        epoch = batches(groups, tokenizer, pieces=recipe.batch_pieces, seed=seed, skip=skip)
+        for step, batch in enumerate(epoch, start=before + skip + 1):
+            losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            progress.record(step, pieces=batch.pieces, **losses)
+            if step % recipe.save_every == 0 or step == sum(counts):
+                progress.save(accelerator)
+        before += count
+    plot_curve(progress, recipe.out / "curve.png")
+    trained: ReaderNetwork = accelerator.unwrap_model(network)
+    return trained
+
+
+def _backward(network: nn.Module, batch: Batch, *, accelerator: Accelerator, recipe: Recipe) -> dict[str, float]:
+    with accelerator.autocast():
+        logits = network(batch.layout, dropout=recipe.dropout)
+    span, relevance = span_loss(logits, batch.spans), relevance_loss(logits, batch)
+    accelerator.backward(span + recipe.relevance * relevance)
+    accelerator.clip_grad_norm_(network.parameters(), recipe.clip)
+    return {"span": float(span.detach()), "relevance": float(relevance.detach())}
+
+
+def _multiplies_bf16() -> bool:
+    return torch.cuda.is_available() or fastest_dtype() is torch.bfloat16
+
+
+def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Heads learn faster than the body; biases and norms are not decayed."""
+    chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        rate = recipe.learning_rate * (recipe.head_factor if name.startswith(("span.", "relevance.")) else 1.0)
+        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
+        if parameter.requires_grad:
+            chosen.setdefault((rate, decay), []).append(parameter)
+    return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in chosen.items()]
+
+
+def _warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
+    warm = max(1, round(total * share))
+
+    def factor(step: int) -> float:
+        return min((step + 1) / warm, max(0.0, (total - step) / max(1, total - warm)))
+
+    return factor
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: an option for each field of the recipe."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__)
+    for field in fields(Recipe):
+        name, required = "--" + field.name.replace("_", "-"), field.default is MISSING
+        kind: Any = {Path: Path, int: int, float: float, bool: bool}[cast(type, field.type)]
+        if kind is bool:
+            parser.add_argument(name, action="store_true")
+        else:
+            parser.add_argument(name, type=kind, required=required, default=None if required else field.default)
+    recipe = Recipe(**vars(parser.parse_args(arguments)))
+    network = train(recipe)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items() if name != WORDS},
+        recipe.out / "reader.safetensors",
+    )
+    described = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(recipe).items()}
+    (recipe.out / "recipe.json").write_text(json.dumps(described, indent=1))
+
+
+if __name__ == "__main__":
+    main()
