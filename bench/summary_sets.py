@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from app.evaluation.budget import count_words
+from app.prose import count_words
 
 Row = dict[str, Any]
 Rows = Sequence[Row]

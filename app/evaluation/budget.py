@@ -1,4 +1,4 @@
-"""One rule for the length of every system's summary, so that none wins by length. Words are counted once, here.
+"""One rule for the length of every system's summary, so that none wins by length.
 
 A system ranks the sentences of a document; `fit` cuts the ranking to a budget of words, whole sentences only: going
 down the
@@ -11,14 +11,7 @@ A system that makes its own summary is held to the upper end of the same range b
 
 from collections.abc import Sequence
 
-from app.evaluation.squad import HAN_OR_KANA
-
 UPPER, LOWER = 1.1, 0.9  # of the budget
-
-
-def count_words(text: str) -> int:
-    """Words are what white space parts; each Han character or kana is a word of its own."""
-    return len(HAN_OR_KANA.sub(" x ", text).split())
 
 
 def fit(ranking: Sequence[int], words: Sequence[int], budget: int) -> list[int]:

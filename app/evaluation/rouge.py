@@ -60,7 +60,8 @@ def corpus_bleu(summaries: Sequence[str], references: Sequence[Sequence[str]]) -
     import sacrebleu
 
     most = max(len(row) for row in references)
-    streams = [[row[place] if place < len(row) else None for row in references] for place in range(most)]
+    # None stands for "this one has no such reference"; sacrebleu's annotations do not say so, its documentation does.
+    streams: list[Any] = [[row[place] if place < len(row) else None for row in references] for place in range(most)]
     tokenize = "zh" if has_cjk(references[0][0]) else "13a"
     return float(sacrebleu.corpus_bleu(list(summaries), streams, tokenize=tokenize).score)
 
