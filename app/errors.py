@@ -11,6 +11,7 @@ AppError
 │   ├── QueueFull           more is waiting than is allowed to wait
 │   └── ShuttingDown        the service is stopping and takes nothing new
 ├── NoGenerator             an abstractive summary was asked for and no generator is configured
+├── NoGenerator             an abstractive summary was asked for, and no generator is configured
 ├── Cancelled               the job was cancelled while it ran
 ├── Stopping                the job was interrupted by a shutdown and goes on at the next start
 ├── JobFailed               the job behind a request failed; carries its problem

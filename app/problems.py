@@ -71,6 +71,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     app_errors.QueueFull: BUSY,
     app_errors.ShuttingDown: BUSY,
     app_errors.NoGenerator: Meaning(status=409, code="conflict", title="No generator is configured"),
+    app_errors.NoGenerator: Meaning(status=409, code="conflict", title="No generator is configured"),
     app_errors.Cancelled: Meaning(status=409, code="conflict", title="The job was cancelled"),
     app_errors.Stopping: BUSY,
     app_errors.JobFailed: INTERNAL,  # only its own problem is ever shown: see `problem_of`

@@ -147,7 +147,7 @@ class Citation(Reply):
     context: str
     page: int | None
     section: str | None
-    passage_id: str
+    passage_id: str | None
     score: float
 
 

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
         default=30, ge=1, description="Seconds that requests under way get to finish at a shutdown."
     )
     keep_versions: int = Field(default=10, ge=1, description="Versions of each document's text that stay readable.")
-    job_workers: int = Field(default=2, ge=1, le=64, description="Jobs that run at the same time.")
+    job_workers: int = Field(default=4, ge=1, le=64, description="Jobs that run at the same time.")
     request_threads: int = Field(
         default=32, ge=1, le=512, description="Questions, searches and summaries worked on at once."
     )

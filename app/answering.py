@@ -1,0 +1,147 @@
+"""Question -> hits -> passages -> reading -> answer with citations."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from app.citations import Library, cite
+from app.errors import Invalid
+from app.finding import Finder, Findings, Piece
+from app.inference import Reader
+from app.schemas import Alternative, AskManyReply, AskReply, AskRequest, Citation, Models, ReadCounts
+from app.sources import SourceText
+from app.telemetry import Timer
+from model.types import Reading, ReadSpan
+from retriever.errors import Conflict, NotFound
+from retriever.store import Store
+
+MAX_CITATIONS = 5  # places cited for one answer, the best first
+RELEVANT = 0.0  # logit from which a passage that holds the same string counts as a further place of the answer
+
+Progress = Callable[[int, int, str], None]
+
+
+class Answering:
+    """Answers questions; every reply's citations are checked against the stored text before it leaves."""
+
+    def __init__(self, store: Store, finder: Finder, reader: Reader, *, retriever_name: str) -> None:
+        self._store = store
+        self._finder = finder
+        self._reader = reader
+        self._models = Models(reader=reader.name, retriever=retriever_name)
+
+    def ask(self, tenant: str, request: AskRequest) -> AskReply:
+        """The answer to `request.question`. Raises NotFound, Conflict, Invalid, parsing errors, QueueFull."""
+        if request.question is None:
+            raise Invalid("question is missing", errors=[{"loc": ["question"], "msg": "Field required"}])
+        findings = self._finder.prepare(tenant, request)
+        return self._answer(findings, request.question, request)
+
+    def ask_many(self, tenant: str, request: AskRequest, *, progress: Progress | None = None) -> AskManyReply:
+        """The answers to `request.questions`, in order; the source is resolved once."""
+        questions = request.questions or []
+        findings = self._finder.prepare(tenant, request)
+        answers = []
+        for done, question in enumerate(questions):
+            if progress:
+                progress(done, len(questions), "questions")
+            answers.append(self._answer(findings, question, request))
+        return AskManyReply(answers=answers)
+
+    def _answer(self, findings: Findings, question: str, request: AskRequest) -> AskReply:
+        try:
+            return self._attempt(findings, question, request)
+        except NotFound:  # a document that was found has been deleted since: the next search does not find it
+            pass
+        try:
+            return self._attempt(findings, question, request)
+        except NotFound as error:
+            raise Conflict("the documents changed while they were read: ask again") from error
+
+    def _attempt(self, findings: Findings, question: str, request: AskRequest) -> AskReply:
+        timer = Timer()
+        hits = self._finder.find(findings, question, k=request.top_k, everything=True)
+        timer.stage("retrieve")
+        pieces = self._finder.pieces(hits)
+        reading = self._read(question, pieces, request)
+        timer.stage("read")
+        library = Library(self._store, findings.tenant)
+        spans = reading.spans
+        best = spans[0] if reading.answerable and spans else None
+        rest = spans[1:] if best else spans
+        reply = AskReply(
+            answer=_string(pieces, best) if best else None,
+            answerable=best is not None,
+            confidence=_chance(reading.confidence if best else 1 - reading.confidence),
+            citations=[
+                _cite(findings.inline, library, *place) for place in _places(pieces, best, reading) if best is not None
+            ],
+            alternatives=[
+                Alternative(
+                    answer=_string(pieces, span),
+                    confidence=_chance(span.confidence),
+                    citation=_cite(findings.inline, library, pieces[span.passage], span.start, span.end),
+                )
+                for span in rest[: request.alternatives]
+            ],
+            read=ReadCounts(
+                passages=len(hits),
+                characters=sum(len(piece.text) for piece in pieces),
+                documents=len({hit.passage.document_id for hit in hits}),
+            ),
+            model=self._models,
+            timings_ms={},
+        )
+        timer.stage("cite")
+        return reply.model_copy(update={"timings_ms": timer.total()})
+
+    def _read(self, question: str, pieces: Sequence[Piece], request: AskRequest) -> Reading:
+        if not pieces:
+            return Reading(spans=(), answerable=False, confidence=0.0, relevance=())
+        texts = [piece.text for piece in pieces]
+        return self._reader.read(question, texts, target_error=request.target_error, answers=request.alternatives + 1)
+
+
+def _chance(value: float) -> float:
+    return round(min(1.0, max(0.0, value)), 6)
+
+
+def _string(pieces: Sequence[Piece], span: ReadSpan) -> str:
+    return pieces[span.passage].text[span.start : span.end]
+
+
+def _places(pieces: Sequence[Piece], best: ReadSpan | None, reading: Reading) -> Iterator[tuple[Piece, int, int]]:
+    """Where the answer stands: the span that was read, then the same whole words in other relevant pieces."""
+    if best is None:
+        return
+    yield pieces[best.passage], best.start, best.end
+    answer = _string(pieces, best)
+    found = 1
+    whole = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
+    for index, piece in enumerate(pieces):
+        relevant = index < len(reading.relevance) and reading.relevance[index] > RELEVANT
+        match = whole.search(piece.text) if index != best.passage and relevant else None
+        if match and found < MAX_CITATIONS:
+            found += 1
+            yield piece, match.start(), match.end()
+
+
+def _cite(inline: SourceText | None, library: Library, piece: Piece, start: int, end: int) -> Citation:
+    """The citation of a span of a piece, in the passage of the piece that holds most of it."""
+    first, last = piece.start + start, piece.start + end
+    hit = max(piece.hits, key=lambda one: min(one.passage.end, last) - max(one.passage.start, first))
+    passage = hit.passage
+    if passage.document_id is None:
+        if inline is None:
+            raise NotFound("the inline text is gone")
+        source = inline
+    else:
+        source = library.text(passage.document_id, passage.version, hit.title)
+    return cite(
+        source,
+        first,
+        last,
+        quote=piece.text[start:end],
+        passage_id=passage.id,
+        score=hit.score,
+        within=(piece.start, piece.end),
+    )

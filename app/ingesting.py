@@ -1,0 +1,84 @@
+"""bytes -> document -> passages -> vectors -> indexes, as a job that goes on where it was after a restart."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from app.inference import TextEncoder
+from retriever.chunking import split
+from retriever.parsing import parse, parse_text
+from retriever.store import Job, Store
+from retriever.types import ParsedDocument
+
+SLICE = 256  # passages between two transactions: about 4 s of encoding, so little is lost and the disk is not busy
+TEXT_TYPES = ("text/plain", "text/markdown")
+
+Parse = Callable[[bytes, str | None, str | None], ParsedDocument]
+
+
+class Progress(Protocol):
+    """Where a job reports to; raises Cancelled or Stopping."""
+
+    def progress(self, done: int, total: int | None, unit: str | None) -> None:
+        """`done` of `total` units are done."""
+
+
+class Refresher(Protocol):
+    """The indexes, as ingesting sees them."""
+
+    def refresh(self, tenant: str, collection: str) -> int:
+        """Apply the change log up to now: what was published is searchable when this returns."""
+
+
+class _Silent:
+    def progress(self, done: int, total: int | None, unit: str | None) -> None:
+        """Nobody wants to know."""
+
+
+def parse_upload(data: bytes, filename: str | None, media_type: str | None) -> ParsedDocument:
+    """What an upload holds. Without a file name it came as JSON: its text is the document, to the character."""
+    if filename is None and media_type in TEXT_TYPES:
+        return parse_text(data.decode("utf-8"), media_type=media_type)
+    return parse(data, filename=filename, media_type=media_type)
+
+
+class Ingesting:
+    """Runs ingest jobs. Every step is durable and is found done when the job runs again."""
+
+    def __init__(self, store: Store, indexes: Refresher, encoder: TextEncoder, *, parse: Parse = parse_upload) -> None:
+        self._store = store
+        self._indexes = indexes
+        self._encoder = encoder
+        self._parse = parse  # a seam: parsing can move into a process of its own
+
+    def run(self, job: Job, context: Progress | None = None) -> Mapping[str, Any]:
+        """Ingest the upload that `accept` made this job for; the result names the document and its version.
+
+        Raises parsing errors, NotFound when the document was deleted meanwhile, and what `context.progress` raises.
+        """
+        context = context or _Silent()
+        document_id = str(job.payload["document_id"])
+        done, total = job.done, job.total  # of an earlier run of this job
+        revision = self._store.resume_revision(job.tenant, document_id, job.id)
+        if revision is None:
+            revision, done, total = self._begin(job, document_id)
+        self._encode(job, document_id, revision, lambda some: context.progress(done + some, total, "passages"))
+        self._store.publish(job.tenant, document_id, revision)
+        document = self._store.document(job.tenant, document_id)
+        self._indexes.refresh(job.tenant, document.collection)
+        return {"document": document_id, "version": document.version, "passages": document.passages}
+
+    def _begin(self, job: Job, document_id: str) -> tuple[int, int, int]:
+        """Parse and split; the revision's number, how many of its passages have vectors, how many there are."""
+        data, media_type, filename = self._store.file(job.tenant, document_id, job_id=job.id)
+        parsed = self._parse(data, filename, media_type)
+        chunks = split(parsed, count=self._encoder.count_word_pieces)
+        return self._store.start_revision(job.tenant, document_id, job.id, parsed, chunks), 0, len(chunks)
+
+    def _encode(self, job: Job, document_id: str, revision: int, report: Callable[[int], None]) -> None:
+        version = self._encoder.version
+        done = 0
+        while waiting := self._store.unencoded(job.tenant, document_id, revision, encoder=version, limit=SLICE):
+            vectors = self._encoder.encode_passages([text for _, text in waiting])
+            self._store.put_vectors(version, [key for key, _ in waiting], vectors)
+            done += len(waiting)
+            report(done)

@@ -1,0 +1,245 @@
+"""The durable job runner: threads that take jobs from the store's queue, and those who wait for them.
+
+A handler gets its job and a context; it reports progress between slices of its work, and is stopped there when the job
+is cancelled or the service shuts down. A job that a shutdown interrupted goes on at the next start, so a handler first
+looks at what it has done already.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import problems, telemetry
+from app.errors import Cancelled, ShuttingDown, Stopping
+from retriever.errors import NotFound, StoreError
+from retriever.store import Job, Store
+
+OVER = frozenset({"succeeded", "failed", "cancelled"})
+ATTENTION_SECONDS = 0.5  # how often a job that waits for a request's work looks whether the service is stopping
+REPORT_SECONDS = 0.5  # progress is written at most this often: each time is a transaction on the disk
+STORE_RETRY_SECONDS = 2.0  # how long a worker leaves a store alone that cannot be reached
+
+
+class Context:
+    """What a running job may tell and ask the runner."""
+
+    def __init__(self, runner: "Jobs", job: Job) -> None:
+        self._runner = runner
+        self._job = job
+        self._written = time.monotonic()
+
+    def check(self) -> None:
+        """Raise Stopping when the service shuts down."""
+        if self._runner.stopping:
+            raise Stopping("the service is stopping")
+
+    def progress(self, done: int, total: int | None, unit: str | None) -> None:
+        """Report progress after a slice of the work. Raises Cancelled and Stopping."""
+        self.check()
+        now = time.monotonic()
+        if now - self._written < REPORT_SECONDS and done != total:
+            return
+        self._written = now
+        if not self._runner.store.job_progress(self._job.tenant, self._job.id, done=done, total=total, unit=unit):
+            raise Cancelled("the job was cancelled")
+        self._runner.changed(self._job.id)
+
+
+class Attached:
+    """Work that a request began and a job may take over, so that nothing is computed twice.
+
+    Its progress goes nowhere until a job has taken it over, and to that job from then on.
+    """
+
+    def __init__(self, context: Context | None = None) -> None:
+        self.future: Future[Mapping[str, Any]] = Future()
+        self._context = context
+
+    def progress(self, done: int, total: int | None, unit: str) -> None:
+        """Report progress to the job, if there is one. Raises Cancelled and Stopping."""
+        if self._context is not None:
+            self._context.progress(done, total, unit)
+
+    def take_over(self, context: Context) -> Mapping[str, Any]:
+        """Wait for the result on behalf of a job. Raises what the work raises, and Stopping."""
+        self._context = context
+        while True:
+            try:
+                return self.future.result(timeout=ATTENTION_SECONDS)
+            except TimeoutError:
+                if self.future.done():
+                    raise  # the work's own
+                context.check()
+
+
+Handler = Callable[[Job, Context], Mapping[str, Any]]
+
+
+@dataclass(eq=False)
+class _Waiters:
+    """Events of those who wait for changes of one job, each set in its own event loop."""
+
+    events: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=list)
+
+
+class Jobs:
+    """Runs the store's jobs on its own threads. `start` and `close` once each."""
+
+    def __init__(self, store: Store, handlers: Mapping[str, Handler], *, workers: int = 4) -> None:
+        if workers < 1:
+            raise ValueError(f"workers must be at least 1, got {workers}")
+        self.store = store
+        self._handlers = dict(handlers)
+        self._wake = threading.Condition()
+        self._generation = 0  # grows with every change that a sleeping worker or waiter should look at
+        self._stopping = False
+        self._attached: dict[str, Attached] = {}  # job -> the work that a request began for it
+        self._waiters: dict[str, _Waiters] = {}
+        self._threads = [
+            threading.Thread(target=self._work, name=f"job-{number}", daemon=True) for number in range(workers)
+        ]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service is shutting down."""
+        return self._stopping
+
+    def start(self) -> int:
+        """Queue again what was running when the service last ended, and begin; returns how many went back."""
+        requeued = self.store.requeue_running()
+        for thread in self._threads:
+            thread.start()
+        return requeued
+
+    def close(self) -> None:
+        """Stop after the slices at hand; what is not finished goes on at the next start."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def submit(self, tenant: str, kind: str, payload: Mapping[str, Any], *, attached: Attached | None = None) -> Job:
+        """Queue a job, durably. With `attached`, the job takes over that work instead of doing it itself."""
+        if kind not in self._handlers:
+            raise ValueError(f"no handler for jobs of kind {kind!r}")
+        with self._wake:
+            if self._stopping:
+                raise ShuttingDown("the service is stopping")
+            job = self.store.create_job(tenant, kind, payload)
+            if attached is not None:
+                self._attached[job.id] = attached
+        self.changed(job.id)
+        return job
+
+    def cancel(self, tenant: str, job_id: str) -> Job:
+        """Cancel a job: at once where it is queued, after its slice where it runs. Raises NotFound."""
+        job = self.store.cancel_job(tenant, job_id)
+        self.changed(job_id)
+        return job
+
+    def changed(self, job_id: str | None = None) -> None:
+        """Wake the workers, and those who wait for this job (without an id, for any job) to look again."""
+        with self._wake:
+            self._generation += 1
+            self._wake.notify_all()
+            waiting = self._waiters.values() if job_id is None else filter(None, [self._waiters.get(job_id)])
+            for waiters in waiting:
+                for loop, event in waiters.events:
+                    if not loop.is_closed():
+                        loop.call_soon_threadsafe(event.set)
+
+    def wait(self, tenant: str, job_id: str, *, timeout: float | None = None) -> Job:
+        """Block until the job is over or the time is; the job as it is then. Raises NotFound."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._wake:
+                generation = self._generation
+            job = self.store.job(tenant, job_id)
+            left = None if deadline is None else deadline - time.monotonic()
+            if job.status in OVER or (left is not None and left <= 0) or self._stopping:
+                return job
+            with self._wake:
+                self._wake.wait_for(lambda seen=generation: self._generation != seen or self._stopping, left)  # type: ignore[misc]
+
+    async def settled(self, tenant: str, job_id: str, *, timeout: float) -> Job:
+        """As `wait`, without holding a thread while waiting: for the event loop."""
+        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        deadline = loop.time() + timeout
+        entry = (loop, event)
+        with self._wake:
+            self._waiters.setdefault(job_id, _Waiters()).events.append(entry)
+        try:
+            while True:
+                event.clear()
+                job = await asyncio.to_thread(self.store.job, tenant, job_id)
+                if job.status in OVER or loop.time() >= deadline or self._stopping:
+                    return job
+                try:
+                    await asyncio.wait_for(event.wait(), deadline - loop.time())
+                except TimeoutError:
+                    continue
+        finally:
+            with self._wake:
+                self._waiters[job_id].events.remove(entry)
+                if not self._waiters[job_id].events:
+                    del self._waiters[job_id]
+
+    def _work(self) -> None:
+        while not self._stopping:
+            with self._wake:
+                seen = self._generation
+            try:
+                job = self.store.claim_job(kinds=sorted(self._handlers))
+            except StoreError as error:
+                telemetry.log("jobs cannot be claimed", level=40, error=error)
+                self._sleep(seen=None, timeout=STORE_RETRY_SECONDS)
+                continue
+            if job is None:
+                self._sleep(seen=seen, timeout=None)
+            else:
+                self._run(job)
+
+    def _sleep(self, *, seen: int | None, timeout: float | None) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping or (seen is not None and self._generation != seen), timeout)
+
+    def _run(self, job: Job) -> None:
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            with self._wake:  # `submit` holds it until the work that goes with the job is known
+                attached = self._attached.pop(job.id, None)
+            context = Context(self, job)
+            result = attached.take_over(context) if attached else self._handlers[job.kind](job, context)
+            self.store.finish_job(job.tenant, job.id, result)
+            outcome = "succeeded"
+        except (Stopping, ShuttingDown):
+            outcome = "interrupted"  # still `running` in the store: the next start queues it again
+        except Cancelled:
+            self._end(job, None)
+            outcome = "cancelled"
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises ends its job, not this thread
+            self._end(job, error)
+            if problems.meaning(error).status >= 500:
+                telemetry.log("job failed", level=40, error=error, job=job.id, kind=job.kind)
+        finally:
+            ms = round((time.monotonic() - started) * 1000)
+            telemetry.log("job over", job=job.id, kind=job.kind, outcome=outcome, ms=ms)
+            self.changed(job.id)
+
+    def _end(self, job: Job, error: BaseException | None) -> None:
+        """Mark the job cancelled or failed. Where even that cannot be stored, the next start runs it again."""
+        try:
+            # What fails after a cancellation was asked for (its document may be gone) was cancelled.
+            if error is None or self.store.job(job.tenant, job.id).cancelling:
+                self.store.mark_cancelled(job.tenant, job.id)
+            else:
+                self.store.fail_job(job.tenant, job.id, problems.problem_of(error))
+        except (StoreError, NotFound) as failure:
+            telemetry.log("the end of a job cannot be stored", level=40, error=failure, job=job.id)

@@ -1,0 +1,118 @@
+"""The HTTP service: `create_app(settings)`, and `serve(settings)` to run it."""
+
+import importlib.metadata
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app import openapi, problems, telemetry
+from app.bodies import invalid
+from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, SettingsError, TooLarge
+from app.middleware import BodyLimit, RequestLog, encode
+from app.routes import asking, collections, documents, jobs, running
+from app.settings import Settings, load_settings
+from app.wiring import Lectern, build
+from model.errors import ModelError
+from retriever.errors import RetrieverError
+
+_FRAMEWORK: dict[int, type[AppError]] = {404: NoSuchRoute, 405: MethodNotAllowed, 413: TooLarge}
+
+
+def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = build) -> FastAPI:
+    """The service with these settings. Nothing is opened or loaded before its lifespan begins; `make` does it then."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        lectern = await run_in_threadpool(make, settings)
+        try:
+            requeued = await run_in_threadpool(lectern.jobs.start)
+            telemetry.log("started", version=app.version, requeued=requeued, data_dir=str(settings.data_dir))
+            app.state.lectern = lectern
+            yield
+        finally:
+            await run_in_threadpool(lectern.close)
+            telemetry.log("stopped")
+
+    app = FastAPI(
+        title="Lectern",
+        version=importlib.metadata.version("lectern"),
+        description="Questions about, and summaries of, long documents, cited to the character.",
+        lifespan=lifespan,
+        root_path=settings.root_path,
+        docs_url=None,  # its page loads scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for module in (asking, documents, collections, jobs, running):
+        app.include_router(module.router)
+    for kind in (AppError, RetrieverError, ModelError):
+        app.add_exception_handler(kind, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes, timeout=settings.body_timeout)
+    app.add_middleware(RequestLog)
+    app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Run the service until it is told to stop. What was accepted is finished or goes on at the next start."""
+    telemetry.configure(settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        root_path=settings.root_path,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.shutdown_timeout,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+    )
+
+
+def main() -> None:
+    """`python -m app.main`: serve with the settings of the environment."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.exit(f"lectern: {error}")
+    serve(settings)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if problems.meaning(error).status >= 500:
+        telemetry.log("request failed", level=40, error=error)
+    body = problems.problem_of(error, request_id=telemetry.request_id.get())
+    return Response(
+        encode(body), status_code=body["status"], media_type=problems.MEDIA_TYPE, headers=problems.headers_of(error)
+    )
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this kind only
+    errors = problems.field_errors([{**each, "loc": each["loc"][1:]} for each in error.errors()])
+    on_new_name = any(each["loc"][0] == "path" for each in error.errors()) and request.method not in ("PUT", "POST")
+    return await _problem(request, NoSuchRoute("no such thing") if on_new_name else invalid(errors))
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this kind only
+    kind = _FRAMEWORK.get(error.status_code, Malformed)
+    told = {404: "nothing is served at this path", 405: "this path does not take that method"}
+    response = await _problem(request, kind(told.get(error.status_code, "the request cannot be read")))
+    response.headers.update({k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"})
+    return response
+
+
+if __name__ == "__main__":
+    main()

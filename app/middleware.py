@@ -1,0 +1,156 @@
+"""What wraps every request: its id and its log line, the limit of its body, and the last resort for errors."""
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import problems, telemetry
+from app.errors import AppError, Malformed, TooLarge
+
+DRAIN_SECONDS = 2.0  # how long a refused body is read and dropped, so that its sender gets to see the refusal
+DRAIN_BYTES = 64 * 1024 * 1024
+
+
+class RequestLog:
+    """Gives every request its id, logs one line about it, and answers whatever else failed with a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = telemetry.new_request_id(Headers(scope=scope).get("x-request-id"))
+        token = telemetry.request_id.set(identifier)
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = identifier
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            # Our own errors are raised on purpose; of anything else the log has to say where it came from.
+            if problems.meaning(error).status == 500:
+                telemetry.log("request failed", level=logging.ERROR, error=error)
+            if status:
+                raise  # too late for another status: break the connection, so that nobody takes half for the whole
+            await send_problem(error, send_with_id)
+        finally:
+            ms = round((time.perf_counter() - started) * 1000, 1)
+            route = getattr(scope.get("route"), "path", None)
+            telemetry.log("request", method=scope["method"], route=route, status=status, ms=ms)
+            telemetry.request_id.reset(token)
+
+
+class BodyLimit:
+    """Refuses a body over the limit before it is read whole, by its declared length or while it streams in.
+
+    A client that stops sending for `timeout` seconds is given up.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int, timeout: float) -> None:
+        self._app = app
+        self._limit = limit
+        self._timeout = timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        seen = 0
+        whole = False
+        refused: AppError | None = None
+        begun = False
+
+        async def limited() -> Message:
+            nonlocal seen, whole, refused
+            if whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self._timeout)
+            except TimeoutError:
+                refused = Malformed(f"the body stopped arriving for {self._timeout:g} seconds")
+                raise refused from None
+            seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if seen > self._limit:
+                refused = TooLarge(f"the body is over the limit of {self._limit} bytes")
+                raise refused
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            if refused is None or begun:  # what the routes make of a refused body does not go out
+                begun = True
+                await send(message)
+
+        if declared.isascii() and declared.isdigit() and int(declared) > self._limit:
+            refused = TooLarge(f"the body is over the limit of {self._limit} bytes")
+        else:
+            try:
+                await self._app(scope, limited, watched)
+            except AppError:
+                # Whatever became of the error further in, a refused body is answered here.
+                if refused is None or begun:
+                    raise
+        if refused is not None and not begun:
+            await _refuse(refused, receive, send)
+
+
+async def _refuse(error: AppError, receive: Receive, send: Send) -> None:
+    """Send the problem whole, then read and drop for a while: a sender that is cut off might never look at it."""
+    held: list[Message] = []
+
+    async def hold(message: Message) -> None:
+        held.append(message)
+
+    await send_problem(error, hold)
+    start, body = held
+    MutableHeaders(scope=start)["Connection"] = "close"
+    await send(start)
+    await send({**body, "more_body": True})
+    dropped = 0
+    deadline = time.monotonic() + DRAIN_SECONDS
+    pending = True
+    while pending and dropped < DRAIN_BYTES and (left := deadline - time.monotonic()) > 0:
+        try:
+            message = await asyncio.wait_for(receive(), left)
+        except TimeoutError:
+            break
+        dropped += len(message.get("body", b""))
+        pending = bool(message.get("more_body", False))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def send_problem(error: BaseException, send: Send) -> None:
+    """Answer with the problem of an error."""
+    body = problems.problem_of(error, request_id=telemetry.request_id.get())
+    content = encode(body)
+    headers: dict[str, Any] = {
+        "content-type": problems.MEDIA_TYPE,
+        "content-length": str(len(content)),
+        **problems.headers_of(error),
+    }
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": body["status"], "headers": raw})
+    await send({"type": "http.response.body", "body": content})
+
+
+def encode(value: object) -> bytes:
+    """JSON as it goes out. Lone surrogates, which UTF-8 cannot hold, become question marks."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,72 @@
+"""What OpenAPI needs to know beyond the routes' signatures: bodies that routes read themselves, and problems."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app import schemas
+from app.problems import MEANINGS, MEDIA_TYPE
+
+REFERENCE = "#/components/schemas/{model}"
+_BODIES: tuple[type[BaseModel], ...] = (
+    schemas.AskRequest,
+    schemas.SummarizeRequest,
+    schemas.SearchRequest,
+    schemas.DocumentUpload,
+    schemas.DocumentPatch,
+    schemas.CollectionRequest,
+    schemas.VerifyRequest,
+    schemas.Problem,
+)
+_ALWAYS = (405, 500, 503)  # what any route may answer
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for these error statuses, and those that any route may answer."""
+    problem = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in sorted({*statuses, *_ALWAYS}):
+        codes = sorted({meaning.code for meaning in MEANINGS.values() if meaning.status == status})
+        found[status] = {"description": "`" + "`, `".join(codes) + "`", "content": problem}
+    return found
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads this model from JSON."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _reference(model)}}}}
+
+
+def upload_body() -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes a document, as JSON or as a multipart form."""
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary"},
+            "collection": {"type": "string"},
+            "title": {"type": "string"},
+            "metadata": {"type": "string", "description": "a JSON object"},
+        },
+    }
+    content = {
+        "application/json": {"schema": _reference(schemas.DocumentUpload)},
+        "multipart/form-data": {"schema": form},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        _, made = models_json_schema([(model, "validation") for model in _BODIES], ref_template=REFERENCE)
+        document.setdefault("components", {}).setdefault("schemas", {}).update(made["$defs"])
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _reference(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": REFERENCE.format(model=model.__name__)}

@@ -1,0 +1,64 @@
+"""`/ask`, `/summarize` and `/search`."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from app import schemas, telemetry
+from app.bodies import read_json, reply
+from app.openapi import errors, json_body
+from app.routes.shared import answered, lectern_of, refuse_stream, waiting_time
+from app.security import tenant_of
+
+router = APIRouter(tags=["asking"])
+_ERRORS = errors(400, 404, 409, 413, 415, 422)
+
+
+@router.post(
+    "/ask",
+    summary="Ask a question of documents",
+    response_model=schemas.AskReply | schemas.AskManyReply,
+    responses={202: {"model": schemas.JobAcceptedReply}, **_ERRORS},
+    openapi_extra=json_body(schemas.AskRequest),
+)
+async def ask(request: Request) -> Response:
+    """Answer one question, or a list, with citations; an answer that is not in the documents is null."""
+    body = await read_json(request, schemas.AskRequest)
+    refuse_stream(body.stream)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
+    return await answered(
+        request, tenant, "ask", body, lambda attached: lectern.tasks.ask(tenant, body, attached), wait=wait
+    )
+
+
+@router.post(
+    "/summarize",
+    summary="Summarize documents",
+    response_model=schemas.SummarizeReply,
+    responses={202: {"model": schemas.JobAcceptedReply}, **_ERRORS},
+    openapi_extra=json_body(schemas.SummarizeRequest),
+)
+async def summarize(request: Request) -> Response:
+    """Summarize a source with cited sentences, and account for all that was read."""
+    body = await read_json(request, schemas.SummarizeRequest)
+    refuse_stream(body.stream)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
+    return await answered(
+        request, tenant, "summarize", body, lambda attached: lectern.tasks.summarize(tenant, body, attached), wait=wait
+    )
+
+
+@router.post(
+    "/search",
+    summary="Search passages",
+    response_model=schemas.SearchReply,
+    responses=_ERRORS,
+    openapi_extra=json_body(schemas.SearchRequest),
+)
+async def search(request: Request) -> Response:
+    """The passages nearest to a query, best first."""
+    body = await read_json(request, schemas.SearchRequest)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    found = await lectern.desk.run(lambda: lectern.finder.search(tenant, body))
+    return reply(found.model_copy(update={"request_id": telemetry.request_id.get()}))

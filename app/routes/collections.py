@@ -1,0 +1,78 @@
+"""`/collections`: list, read, create or describe, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from app import schemas
+from app.bodies import location, media_type_of, read_json, reply
+from app.openapi import errors, json_body
+from app.routes.shared import lectern_of
+from app.security import tenant_of
+from retriever.store import Collection
+
+router = APIRouter(tags=["collections"])
+NewName = Annotated[str, Path(pattern=r"^\w[\w.\-]{0,127}$")]
+
+
+@router.get("/collections", summary="List collections", response_model=schemas.CollectionsReply, responses=errors())
+async def list_collections(request: Request) -> Response:
+    """All collections with their counts; `default` is always there."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    found = await lectern.desk.aside(lambda: lectern.store.collections(tenant))
+    return reply(schemas.CollectionsReply(collections=[_reply(each) for each in found]))
+
+
+@router.get(
+    "/collections/{name}", summary="Read a collection", response_model=schemas.CollectionReply, responses=errors(404)
+)
+async def read_collection(request: Request, name: str) -> Response:
+    """One collection with its counts."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    return reply(_reply(await lectern.desk.aside(lambda: lectern.store.collection(tenant, name))))
+
+
+@router.put(
+    "/collections/{name}",
+    summary="Create or describe a collection",
+    response_model=schemas.CollectionReply,
+    responses={201: {"model": schemas.CollectionReply, "description": "Created"}, **errors(400, 413, 415, 422, 507)},
+    openapi_extra=json_body(schemas.CollectionRequest),
+)
+async def put_collection(request: Request, name: NewName) -> Response:
+    """Create a collection, or replace the metadata of one; a body is not needed."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    body = schemas.CollectionRequest()
+    if media_type_of(request) or await request.body():
+        body = await read_json(request, schemas.CollectionRequest)
+    found, created = await lectern.desk.aside(
+        lambda: lectern.store.put_collection(tenant, name, metadata=body.metadata)
+    )
+    headers = {"Location": location(request, f"/collections/{name}")} if created and name.isascii() else {}
+    return reply(_reply(found), status=201 if created else 200, headers=headers)
+
+
+@router.delete("/collections/{name}", summary="Delete a collection", status_code=204, responses=errors(404, 507))
+async def delete_collection(request: Request, name: str) -> Response:
+    """Purge a collection with all its documents; `default` is emptied and stays."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+
+    def purge() -> None:
+        lectern.store.delete_collection(tenant, name)
+        lectern.jobs.changed()
+        lectern.indexes.drop(tenant, name)
+
+    await lectern.desk.aside(purge)
+    return Response(status_code=204)
+
+
+def _reply(collection: Collection) -> schemas.CollectionReply:
+    return schemas.CollectionReply(
+        name=collection.name,
+        documents=collection.documents,
+        passages=collection.passages,
+        characters=collection.characters,
+        created_at=collection.created_at,
+        metadata=dict(collection.metadata),
+    )

@@ -1,0 +1,225 @@
+"""`/documents`: create, replace, read, change, list and delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from app import schemas
+from app.bodies import Upload, attachment, invalid, location, read_json, read_upload, reply
+from app.errors import JobFailed
+from app.openapi import errors, json_body, upload_body
+from app.routes.shared import document_reply, etag, if_match, lectern_of, waiting_time
+from app.security import tenant_of
+from app.wiring import Lectern
+from retriever.errors import Conflict, NotFound
+from retriever.store import Accepted
+
+router = APIRouter(tags=["documents"])
+Wait = Annotated[float | None, Query(ge=0, le=3_600, description="seconds to wait until it is indexed")]
+NewId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
+_UPLOAD_ERRORS = errors(400, 404, 409, 413, 415, 422, 507)
+
+
+@router.post(
+    "/documents",
+    summary="Add a document",
+    status_code=201,
+    response_model=schemas.DocumentReply,
+    responses={
+        200: {"model": schemas.DocumentReply, "description": "The same bytes are there already"},
+        202: {"model": schemas.PendingDocumentReply, "description": "Accepted and durable, not indexed yet"},
+        **_UPLOAD_ERRORS,
+    },
+    openapi_extra=upload_body(),
+)
+async def create(request: Request, wait: Wait = None) -> Response:
+    """Add a document, as JSON text or as a file; the same bytes into the same collection are one document."""
+    upload = await read_upload(request)
+    return await _accepted(request, upload, wait=wait)
+
+
+@router.put(
+    "/documents/{document_id}",
+    summary="Replace or create a document",
+    response_model=schemas.DocumentReply,
+    responses={
+        201: {"model": schemas.DocumentReply, "description": "Created"},
+        202: {"model": schemas.PendingDocumentReply, "description": "Accepted and durable, not indexed yet"},
+        **errors(400, 404, 409, 412, 413, 415, 422, 507),
+    },
+    openapi_extra=upload_body(),
+)
+async def replace(request: Request, document_id: NewId, wait: Wait = None) -> Response:
+    """Replace the document at this id, or create it; readers see the old version until the new one is whole."""
+    condition = if_match(request)
+    upload = await read_upload(request)
+    return await _accepted(request, upload, wait=wait, document_id=document_id, condition=condition)
+
+
+@router.get("/documents", summary="List documents", response_model=schemas.DocumentsReply, responses=errors(404, 422))
+async def list_documents(
+    request: Request,
+    collection: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: str | None = None,
+) -> Response:
+    """A page of documents, oldest first."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+
+    def read() -> schemas.DocumentsReply:
+        if collection is not None:
+            lectern.store.collection(tenant, collection)
+        try:
+            found, more = lectern.store.documents(tenant, collection=collection, limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise invalid([{"loc": ["cursor"], "msg": "not a cursor of this service"}]) from error
+        return schemas.DocumentsReply(documents=[document_reply(each) for each in found], next_cursor=more)
+
+    return reply(await lectern.desk.aside(read))
+
+
+@router.get(
+    "/documents/{document_id}",
+    summary="Read about a document",
+    response_model=schemas.DocumentReply,
+    responses=errors(404),
+)
+async def read_document(request: Request, document_id: str) -> Response:
+    """A document's state, without its text."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    document = await lectern.desk.aside(lambda: lectern.store.document(tenant, document_id))
+    return reply(document_reply(document), headers=etag(document))
+
+
+@router.patch(
+    "/documents/{document_id}",
+    summary="Change title or metadata",
+    response_model=schemas.DocumentReply,
+    responses=errors(400, 404, 409, 412, 413, 415, 422, 507),
+    openapi_extra=json_body(schemas.DocumentPatch),
+)
+async def change(request: Request, document_id: str) -> Response:
+    """Change the title, replace the metadata, or both; the text and its version stay."""
+    condition = if_match(request)
+    body = await read_json(request, schemas.DocumentPatch)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    document = await lectern.desk.aside(
+        lambda: lectern.store.update_document(
+            tenant, document_id, title=body.title, metadata=body.metadata, if_match=condition
+        )
+    )
+    return reply(document_reply(document), headers=etag(document))
+
+
+@router.delete(
+    "/documents/{document_id}", summary="Delete a document", status_code=204, responses=errors(404, 409, 412, 507)
+)
+async def delete(request: Request, document_id: str) -> Response:
+    """Purge a document with all its versions, passages and vectors."""
+    condition = if_match(request)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    await lectern.desk.aside(lambda: _delete(lectern, tenant, document_id, condition))
+    return Response(status_code=204)
+
+
+@router.get(
+    "/documents/{document_id}/text",
+    summary="Read a range of a document's text",
+    response_model=schemas.TextReply,
+    responses=errors(404, 422),
+)
+async def read_text(
+    request: Request,
+    document_id: str,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int | None, Query(ge=0)] = None,
+    version: str | None = None,
+) -> Response:
+    """Characters `start` to `end` of the current or of a named version, clipped to the text."""
+    if end is not None and end < start:
+        raise invalid([{"loc": ["end"], "msg": "must not be before start"}])
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    text, first, last, found = await lectern.desk.aside(
+        lambda: lectern.store.text(tenant, document_id, start=start, end=end, version=version)
+    )
+    return reply(schemas.TextReply(text=text, start=first, end=last, version=found), headers={"ETag": f'"{found}"'})
+
+
+@router.get(
+    "/documents/{document_id}/file",
+    summary="Download the original file",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}, "description": "The bytes as sent"}, **errors(404)},
+)
+async def read_file(request: Request, document_id: str) -> Response:
+    """The original bytes, always as a download: a document's script never runs in this service's origin."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    data, media_type, filename = await lectern.desk.aside(lambda: lectern.store.file(tenant, document_id))
+    name = filename or f"{document_id}{'.md' if media_type == 'text/markdown' else '.txt'}"
+    headers = {
+        "Content-Disposition": attachment(name),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return Response(data, media_type=media_type.encode("ascii", "ignore").decode(), headers=headers)
+
+
+async def _accepted(
+    request: Request,
+    upload: Upload,
+    *,
+    wait: float | None,
+    document_id: str | None = None,
+    condition: str | None = None,
+) -> Response:
+    """Make an upload durable, wait for its ingest, and say how far it is."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    taken = await lectern.desk.aside(
+        lambda: lectern.store.accept(
+            tenant,
+            collection=upload.collection,
+            data=upload.data,
+            filename=upload.filename,
+            media_type=upload.media_type,
+            title=upload.title,
+            metadata=upload.metadata,
+            document_id=document_id,
+            if_match=condition,
+            deduplicate=document_id is None,
+        )
+    )
+    if taken.job_id is None:
+        return reply(document_reply(taken.document), headers=etag(taken.document))
+    lectern.jobs.changed()
+    seconds = waiting_time(wait, lectern.settings.document_wait, lectern.settings.max_wait)
+    job = await lectern.jobs.settled(tenant, taken.job_id, timeout=seconds)
+    if job.status in ("failed", "cancelled"):
+        await lectern.desk.aside(lambda: _forget(lectern, tenant, taken))
+        if job.status == "cancelled":
+            raise Conflict("the document was deleted, or its ingest cancelled, before it was indexed")
+        raise JobFailed(job.problem or {})
+    document = await lectern.desk.aside(lambda: lectern.store.document(tenant, taken.document.id))
+    place = location(request, f"/documents/{document.id}")
+    if job.status == "succeeded":
+        created = taken.created and not taken.duplicate
+        status, headers = (201, {"Location": place}) if created else (200, {})
+        return reply(document_reply(document), status=status, headers={**etag(document), **headers})
+    pending = schemas.PendingDocumentReply(**document_reply(document).model_dump(), job=job.id)
+    return reply(pending, status=202, headers={"Location": location(request, f"/jobs/{job.id}")})
+
+
+def _forget(lectern: Lectern, tenant: str, taken: Accepted) -> None:
+    """A refused upload leaves nothing behind: the document goes, unless it has a version or another upload."""
+    try:
+        if lectern.store.document(tenant, taken.document.id).status == "failed":
+            lectern.store.delete_document(tenant, taken.document.id)
+    except NotFound:
+        return
+
+
+def _delete(lectern: Lectern, tenant: str, document_id: str, condition: str | None) -> None:
+    collection = lectern.store.document(tenant, document_id).collection
+    lectern.store.delete_document(tenant, document_id, if_match=condition)
+    lectern.jobs.changed()  # its ingests are cancelled: whoever waits for one should know
+    lectern.indexes.refresh(tenant, collection)

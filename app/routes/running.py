@@ -1,0 +1,70 @@
+"""`/livez`, `/readyz`, `/version`, and a page at `/` that says what this is."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, Response
+
+from app import schemas
+from app.bodies import reply
+from app.openapi import errors
+from app.routes.shared import lectern_of
+from app.wiring import Lectern
+from retriever.errors import StoreError
+
+router = APIRouter(tags=["running"])
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Lectern</title>
+<style>body{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}</style>
+<h1>Lectern</h1>
+<p>Questions about, and summaries of, long documents, cited to the character.</p>
+<p>This is a service for programs: <code>POST documents</code>, then <code>POST ask</code>.
+What it takes and gives is described in <a href="openapi.json">openapi.json</a>.</p>
+</html>
+"""
+
+
+@router.get("/livez", summary="Does the process run?", response_model=schemas.LiveReply, responses=errors())
+async def livez() -> Response:
+    """200 while the process can answer at all."""
+    return reply(schemas.LiveReply())
+
+
+@router.get(
+    "/readyz",
+    summary="Can it answer questions?",
+    response_model=schemas.ReadyReply,
+    responses={**errors(), 503: {"model": schemas.ReadyReply, "description": "Not ready"}},
+)
+async def readyz(request: Request) -> Response:
+    """Whether store, indexes and models can be used; 503 while one cannot."""
+    lectern = lectern_of(request)
+    state = await lectern.desk.aside(lambda: _state(lectern))
+    return reply(state, status=200 if state.ready else 503)
+
+
+@router.get("/version", summary="Which version is this?", response_model=schemas.VersionReply, responses=errors())
+async def version(request: Request) -> Response:
+    """The name and version of the service."""
+    return reply(schemas.VersionReply(name="lectern", version=request.app.version))
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> HTMLResponse:
+    """What this is, for people."""
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
+
+
+def _state(lectern: Lectern) -> schemas.ReadyReply:
+    try:
+        lectern.store.ping()
+        store = "ok"
+    except StoreError:
+        store = "unavailable"
+    stopping = lectern.jobs.stopping
+    return schemas.ReadyReply(
+        ready=store == "ok" and not stopping,
+        store=store,
+        indexes="stopping" if stopping else "ok",
+        models={"encoder": lectern.encoder.version, "reader": lectern.reader.name},
+    )

@@ -1,0 +1,110 @@
+"""What all routes share: the running Lectern, waiting, and the replies about documents and jobs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from app import schemas
+from app.bodies import invalid, location, reply
+from app.jobs import Attached
+from app.wiring import Lectern
+from retriever.errors import PreconditionFailed
+from retriever.store import Job
+from retriever.types import Document
+
+
+def lectern_of(request: Request) -> Lectern:
+    """The parts that the lifespan built."""
+    lectern: Lectern = request.app.state.lectern
+    return lectern
+
+
+def waiting_time(wanted: float | None, default: float, longest: float) -> float:
+    """Seconds to wait for a result: as asked for, else the default, never longer than is allowed."""
+    return min(default if wanted is None else wanted, longest)
+
+
+def document_reply(document: Document) -> schemas.DocumentReply:
+    """A document as the API shows it."""
+    return schemas.DocumentReply(
+        id=document.id,
+        version=document.version,
+        status=document.status,
+        collection=document.collection,
+        title=document.title,
+        media_type=document.media_type,
+        characters=document.characters,
+        pages=document.pages,
+        passages=document.passages,
+        created_at=document.created_at,
+        updated_at=document.updated_at,
+        metadata=dict(document.metadata),
+        warnings=list(document.warnings),
+    )
+
+
+def etag(document: Document) -> dict[str, str]:
+    """The version as an ETag, where there is one."""
+    return {"ETag": f'"{document.version}"'} if document.version else {}
+
+
+def if_match(request: Request) -> str | None:
+    """The version that the caller takes for the current one, or `*`. Raises PreconditionFailed for anything else."""
+    sent = request.headers.get("if-match")
+    if sent is None:
+        return None
+    value = sent.strip()
+    if value == "*":
+        return value
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"' or "," in value:
+        # A weak tag never matches (RFC 9110, 13.1.1), and a list cannot name the one version that is to be changed.
+        raise PreconditionFailed('If-Match takes one version in quotes, as in "sha256:...", or *')
+    return value[1:-1]
+
+
+def job_reply(job: Job) -> schemas.JobReply:
+    """A job as the API shows it."""
+    return schemas.JobReply(
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        progress=schemas.Progress(done=job.done, total=job.total, unit=job.unit),
+        result=None if job.result is None else dict(job.result),
+        problem=None if job.problem is None else dict(job.problem),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+
+
+def accepted(request: Request, job: Job) -> Response:
+    """The 202 of work that goes on as a job."""
+    progress = schemas.Progress(done=job.done, total=job.total, unit=job.unit)
+    body = schemas.JobAcceptedReply(job=job.id, status=job.status, progress=progress)
+    return reply(body, status=202, headers={"Location": location(request, f"/jobs/{job.id}")})
+
+
+async def answered(
+    request: Request,
+    tenant: str,
+    kind: str,
+    payload: schemas.SourceRequest,
+    work: Callable[[Attached], Mapping[str, Any]],
+    *,
+    wait: float,
+) -> Response:
+    """The result of work that is done within `wait` seconds, else a 202 with the job that it has become."""
+    lectern = lectern_of(request)
+    attached, result = await lectern.desk.begin(work, wait=wait)
+    if result is not None:
+        return reply(result)
+    sent = payload.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"wait", "stream"})
+    job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached))
+    return accepted(request, job)
+
+
+def refuse_stream(stream: bool) -> None:
+    """Streams are not served yet: say so instead of answering in another way than was asked for."""
+    if stream:
+        raise invalid([{"loc": ["stream"], "msg": "streams are not supported by this version: leave it out"}])

@@ -1,0 +1,97 @@
+"""Settings -> store, indexes, models and the services on top of them: the only place where concrete classes meet."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from app.answering import Answering
+from app.desk import Desk
+from app.finding import Finder
+from app.inference import Inference, LaneEncoder, LaneReader, Reader, TextEncoder
+from app.ingesting import Ingesting
+from app.jobs import Jobs
+from app.settings import Settings
+from app.summarizing import Summarizing
+from app.tasks import Tasks
+from model.encoder import MiniLMEncoder
+from model.reader import LongformerReader
+from model.summarizer import CentralitySalience
+from retriever.hybrid import HybridRetriever
+from retriever.indexes import Indexes
+from retriever.store import Store
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lectern:
+    """All the parts of one running Lectern. Jobs run once `jobs.start()` was called; `close` ends everything."""
+
+    settings: Settings
+    store: Store
+    indexes: Indexes
+    inference: Inference
+    encoder: LaneEncoder
+    reader: LaneReader
+    retriever: HybridRetriever
+    finder: Finder
+    answering: Answering
+    summarizing: Summarizing
+    ingesting: Ingesting
+    tasks: Tasks
+    jobs: Jobs
+    desk: Desk
+
+    def close(self) -> None:
+        """Stop after the slices at hand. What is not finished is durable and goes on at the next start."""
+        self.jobs.close()
+        self.desk.close()
+        self.inference.close()
+        self.indexes.close()
+        self.store.close()
+
+
+def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Reader | None = None) -> Lectern:
+    """Open the store and the indexes, load the models. `encoder` and `reader` stand in for the configured ones.
+
+    Raises StoreUnavailable, StoreNewer, WeightsMissing, WeightsCorrupt, UnsupportedModel.
+    """
+    torch.set_num_threads(settings.threads or free_cores())
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    inference = Inference(
+        encoder or MiniLMEncoder.load(settings.encoder_path),
+        reader or LongformerReader.load(settings.reader_path),
+        limit=settings.inference_queue,
+    )
+    interactive, bulk = inference.encoder("interactive"), inference.encoder("bulk")
+    store = Store(settings.store_url, keep_versions=settings.keep_versions)
+    indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
+    retriever = HybridRetriever(store, indexes, interactive)
+    finder = Finder(store, retriever, interactive.count_word_pieces)
+    answering = Answering(store, finder, inference.reader(), retriever_name=interactive.version)
+    summarizing = Summarizing(store, bulk, CentralitySalience())
+    ingesting = Ingesting(store, indexes, bulk)
+    tasks = Tasks(answering, summarizing)
+    jobs = Jobs(store, {"ingest": ingesting.run, **tasks.handlers()}, workers=settings.job_workers)
+    return Lectern(
+        settings=settings,
+        store=store,
+        indexes=indexes,
+        inference=inference,
+        encoder=interactive,
+        reader=inference.reader(),
+        retriever=retriever,
+        finder=finder,
+        answering=answering,
+        summarizing=summarizing,
+        ingesting=ingesting,
+        tasks=tasks,
+        jobs=jobs,
+        desk=Desk(threads=settings.request_threads, queue=settings.request_queue),
+    )
+
+
+def free_cores() -> int:
+    """The cores that this process may run on."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
