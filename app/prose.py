@@ -21,6 +21,7 @@ _BOILERPLATE = re.compile(
     r"(?i)project gutenberg|gutenberg\.org|all rights reserved|copyright (?:\(c\)|©|\d)|\bisbn\b|https?://\S+\s*\Z"
 )
 _SPEAKER = re.compile(r"\A[^\s:][^:\n]{0,40}:\s+")
+_HEADING_MARKUP = "#=*_- "
 
 FEWEST_WORDS = 4  # of a sentence that says something
 RUNNING_LINE = 3  # times that a short line stands in a document before it is taken for a header or a footer
@@ -42,16 +43,16 @@ def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> lis
     Where almost nothing passes, as in a list or a poem without punctuation, whatever has a few words does.
     """
     lines = [one_line(document.text[sentence.start : sentence.end]) for sentence in sentences]
-    headings = {section.start: section.path[-1] for section in document.sections if section.path}
+    titles = {title.casefold() for section in document.sections for title in section.path}
     counted = Counter(line.casefold() for line in lines)
     capitals, marks = _begins_with_capitals(lines), _ends_with_marks(lines)
     passed = [
-        not _is_heading(line, headings.get(sentence.start))
+        line.strip(_HEADING_MARKUP).casefold() not in titles
         and not (capitals and line[:1].islower())
         and not (marks and not _END.search(line))
         and not (counted[line.casefold()] >= RUNNING_LINE and count_words(line) < 15)
         and _is_prose(line)
-        for line, sentence in zip(lines, sentences, strict=True)
+        for line in lines
     ]
     if sum(passed) < min(3, len(lines)) or sum(passed) < 0.02 * len(lines):
         passed = [count_words(line) >= FEWEST_WORDS and _letters(line) > 0.4 for line in lines]
@@ -80,10 +81,6 @@ def _letters(line: str) -> float:
 def _shouts(line: str) -> bool:
     cased = [character for character in line if character.lower() != character.upper()]
     return len(cased) > 0 and sum(map(str.isupper, cased)) > 0.6 * len(cased)
-
-
-def _is_heading(line: str, title: str | None) -> bool:
-    return title is not None and len(line) <= len(title) + 12 and title in line
 
 
 def _begins_with_capitals(lines: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.citations import cite, section_title
-from app.errors import Cancelled, NoGenerator
+from app.errors import NoGenerator
 from app.prose import count_words, one_line, summarizable
 from app.schemas import (
     Coverage,
@@ -37,7 +37,7 @@ UNIT = "sentences"  # what `progress` counts
 BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
 LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
 
-Progress = Callable[[int, int], bool]
+Progress = Callable[[int, int, str], None]
 
 
 class Encoder(Protocol):
@@ -108,8 +108,8 @@ class Summarizing:
     def summarize(self, tenant: str, request: SummarizeRequest, *, progress: Progress) -> SummarizeReply:
         """The summary that a request asks for.
 
-        `progress(done, total)` counts encoded sentences and is called at least once; when it returns False the work
-        stops with Cancelled. Raises NoGenerator for `mode: abstractive`, and what `sources.resolve` raises.
+        `progress(done, total, unit)` counts encoded sentences and is called at least once; what it raises, such as
+        Cancelled, stops the work. Raises NoGenerator for `mode: abstractive`, and what `sources.resolve` raises.
         """
         if request.mode == "abstractive":
             raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
@@ -139,15 +139,13 @@ class Summarizing:
     def _encode(self, sources: Sequence[SourceText], lines: Sequence[_Line], progress: Progress) -> NDArray[np.float16]:
         """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
         vectors = np.zeros((len(lines), self._encoder.dimension), dtype=np.float16)
-        if not progress(0, len(lines)):
-            raise Cancelled("the summary was cancelled")
+        progress(0, len(lines), UNIT)
         for start in range(0, len(lines), BATCH):
             part = lines[start : start + BATCH]
             vectors[start : start + len(part)] = self._encoder.encode_passages(
                 [_text(sources[line.source], line) for line in part]
             )
-            if not progress(start + len(part), len(lines)):
-                raise Cancelled("the summary was cancelled")
+            progress(start + len(part), len(lines), UNIT)
         return vectors
 
     def _score(

@@ -1,0 +1,261 @@
+"""Summaries of real texts, with the real encoder and a real store."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.errors import Cancelled, NoGenerator
+from app.prose import count_words, one_line, summarizable
+from app.schemas import Length, SummarizeReply, SummarizeRequest
+from app.summarizing import Summarizing, default_sentences, join_sentences
+from model.encoder import MiniLMEncoder
+from retriever.chunking import split
+from retriever.parsing import parse_text
+from retriever.sentences import split_sentences
+from retriever.store import Store
+
+LIGHTHOUSE = (
+    "The lighthouse at Gull Point was built in 1871 to guide grain ships into the harbour. "
+    "Its lamp burned whale oil for nine years before the town could afford gas. "
+    "Keepers lived in two small rooms under the lantern with their families. "
+    "A storm in 1902 broke the seaward windows and flooded the lower stair. "
+    "The town council paid for the repairs with a tax on every barrel that was landed. "
+    "Electric light came in 1924, and the last keeper left the following spring. "
+    "Today the tower is a museum that is open from May to October. "
+    "Visitors climb 132 steps to see the restored lamp and the keepers' logbooks.\n"
+)
+ORCHARD = (
+    "Apple trees need cold winters to set fruit well. "
+    "Most orchards plant two varieties so that the blossoms can pollinate each other. "
+    "Pruning in late winter lets light reach the inner branches. "
+    "Aphids are kept in check by ladybirds and by lacewings. "
+    "Fruit for storage is picked a week before it is fully ripe. "
+    "Cellars are held just above freezing and kept damp.\n"
+)
+MANUAL = f"# Handbook\n\n## The lighthouse\n\n{LIGHTHOUSE}\n## The orchard\n\n{ORCHARD}"
+
+
+@pytest.fixture(scope="module")
+def encoder() -> MiniLMEncoder:
+    return MiniLMEncoder.load()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(f"sqlite:///{tmp_path / 'store.sqlite3'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def summarizing(store: Store, encoder: MiniLMEncoder) -> Summarizing:
+    return Summarizing(store, encoder)
+
+
+def quiet(done: int, total: int, unit: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def put(store: Store, encoder: MiniLMEncoder, text: str, *, title: str) -> str:
+    accepted = store.accept(
+        "default",
+        collection="default",
+        data=text.encode(),
+        filename=None,
+        media_type="text/markdown",
+        title=title,
+        metadata={},
+        deduplicate=False,
+    )
+    parsed = parse_text(text, media_type="text/markdown")
+    chunks = split(parsed, count=encoder.count_word_pieces)
+    assert accepted.job_id is not None
+    revision = store.start_revision("default", accepted.document.id, accepted.job_id, parsed, chunks)
+    store.publish("default", accepted.document.id, revision)
+    return accepted.document.id
+
+
+def summarize(summarizing: Summarizing, text: str, **fields: object) -> SummarizeReply:
+    request = SummarizeRequest.model_validate({"text": text, **fields})
+    reply = summarizing.summarize("default", request, progress=quiet)
+    for sentence in reply.sentences:
+        citation = sentence.citation
+        assert text[citation.start : citation.end] == citation.quote
+        assert sentence.text == one_line(citation.quote)
+    assert [s.citation.start for s in reply.sentences] == sorted(s.citation.start for s in reply.sentences)
+    assert reply.coverage.characters_read == reply.coverage.characters_total == len(text)
+    assert sum(section.sentences for section in reply.coverage.sections) == len(reply.sentences)
+    return reply
+
+
+def test_a_summary_is_made_of_sentences_of_the_text_in_their_order(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, LIGHTHOUSE, length={"sentences": 3})
+    assert len(reply.sentences) == 3
+    assert reply.summary == " ".join(sentence.text for sentence in reply.sentences)
+    assert reply.sentences[0].text.startswith("The lighthouse at Gull Point")
+    assert all(0 < sentence.salience < 1 for sentence in reply.sentences)
+    assert all(sentence.citation.document_id is None and sentence.speaker is None for sentence in reply.sentences)
+    assert reply.model.summarizer == "centrality"
+
+
+def test_a_budget_of_words_is_met_within_a_tenth(summarizing: Summarizing) -> None:
+    for words in (30, 45, 60):
+        reply = summarize(summarizing, LIGHTHOUSE + ORCHARD, length={"words": words})
+        assert 0.9 * words <= count_words(reply.summary) <= 1.1 * words
+
+
+def test_a_ratio_is_a_share_of_the_words(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, LIGHTHOUSE + ORCHARD, length={"ratio": 0.4})
+    share = count_words(reply.summary) / count_words(LIGHTHOUSE + ORCHARD)
+    assert share == pytest.approx(0.4, abs=0.05)
+    everything = summarize(summarizing, LIGHTHOUSE, length={"ratio": 1})
+    assert everything.summary == LIGHTHOUSE.strip()
+
+
+def test_the_default_length_grows_slowly_with_the_text(summarizing: Summarizing) -> None:
+    assert [default_sentences(words) for words in (0, 20, 100, 300, 1_000, 5_000)] == [1, 1, 1, 3, 6, 10]
+    assert default_sentences(200_000) == 18
+    assert default_sentences(10**9) == 20
+    assert len(summarize(summarizing, LIGHTHOUSE).sentences) == default_sentences(count_words(LIGHTHOUSE))
+
+
+def test_a_query_decides_what_the_summary_is_about(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, LIGHTHOUSE + ORCHARD, query="insects that eat pests", length={"sentences": 1})
+    assert "ladybirds" in reply.summary
+    by_word = summarize(summarizing, LIGHTHOUSE + ORCHARD, query="barrel", length={"sentences": 1})
+    assert "barrel" in by_word.summary
+
+
+def test_bullets_have_a_line_a_sentence(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, LIGHTHOUSE, format="bullets", length={"sentences": 2})
+    assert reply.summary.splitlines() == [f"- {sentence.text}" for sentence in reply.sentences]
+
+
+def test_by_sections_every_chapter_has_a_part_and_the_budget_is_shared(
+    summarizing: Summarizing, store: Store, encoder: MiniLMEncoder
+) -> None:
+    document = put(store, encoder, MANUAL, title="Handbook")
+    request = SummarizeRequest(document=document, format="sections", length=Length(sentences=5))
+    reply = summarizing.summarize("default", request, progress=quiet)
+    assert [part.title for part in reply.parts] == ["The lighthouse", "The orchard"]
+    assert [index for part in reply.parts for index in part.sentences] == [0, 1, 2, 3, 4]
+    assert [len(part.sentences) for part in reply.parts] == [3, 2]
+    assert reply.parts[1].summary == join_sentences([s.text for s in reply.sentences[3:]])
+    assert {sentence.citation.section for sentence in reply.sentences[:3]} == {"The lighthouse"}
+    assert all(sentence.citation.document_id == document for sentence in reply.sentences)
+    text, _, _, version = store.text("default", document)
+    assert all(
+        text[s.citation.start : s.citation.end] == s.citation.quote and s.citation.version == version
+        for s in reply.sentences
+    )
+    assert sum(section.sentences for section in reply.coverage.sections) == 5
+
+
+def test_a_text_without_headings_summarized_by_sections_is_one_part(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, LIGHTHOUSE, format="sections", length={"words": 40})
+    assert len(reply.parts) == 1
+    assert reply.parts[0].title is None
+    assert reply.summary == reply.parts[0].summary
+
+
+def test_documents_together_say_nothing_twice(summarizing: Summarizing, store: Store, encoder: MiniLMEncoder) -> None:
+    one = put(store, encoder, LIGHTHOUSE, title="One")
+    two = put(store, encoder, LIGHTHOUSE + ORCHARD, title="Two")
+    request = SummarizeRequest(documents=[one, two], length=Length(sentences=20))
+    reply = summarizing.summarize("default", request, progress=quiet)
+    said = [sentence.text for sentence in reply.sentences]
+    assert len(said) == len(set(said)) == 14
+    assert {sentence.citation.document_id for sentence in reply.sentences} == {one, two}
+    assert {section.document_id for section in reply.coverage.sections} == {one, two}
+    assert "\n\n" in reply.summary
+
+
+def test_an_empty_collection_has_an_empty_summary(summarizing: Summarizing) -> None:
+    reply = summarizing.summarize("default", SummarizeRequest(), progress=quiet)
+    assert reply.summary == ""
+    assert reply.sentences == []
+    assert reply.coverage.characters_total == 0
+
+
+def test_progress_counts_sentences_up_to_all_of_them(summarizing: Summarizing) -> None:
+    text = " ".join(f"The surveyor measured field number {n} and wrote down its {n} corners." for n in range(300))
+    reports: list[tuple[int, int, str]] = []
+    request = SummarizeRequest(text=text, length=Length(sentences=2))
+    summarizing.summarize("default", request, progress=lambda *report: reports.append(report))
+    assert [done for done, _, _ in reports] == [0, 256, 300]
+    assert {(total, unit) for _, total, unit in reports} == {(300, "sentences")}
+
+
+def test_what_progress_raises_stops_the_work(summarizing: Summarizing) -> None:
+    def cancel(done: int, total: int, unit: str) -> None:
+        raise Cancelled("the job was cancelled")
+
+    with pytest.raises(Cancelled):
+        summarizing.summarize("default", SummarizeRequest(text=LIGHTHOUSE), progress=cancel)
+
+
+def test_an_abstractive_summary_needs_a_generator(summarizing: Summarizing) -> None:
+    with pytest.raises(NoGenerator):
+        summarizing.summarize("default", SummarizeRequest(text=LIGHTHOUSE, mode="abstractive"), progress=quiet)
+
+
+def test_chinese_is_summarized_by_its_sentences_and_counted_by_characters(summarizing: Summarizing) -> None:
+    text = (
+        "灯塔建于一八七一年，为运粮船指引进港的航道。灯塔的灯烧了九年鲸油。"
+        "看守人和家人住在灯室下面的两间小屋里。今天这座塔是一座博物馆。"
+    )
+    reply = summarize(summarizing, text, length={"sentences": 2})
+    assert reply.summary == "".join(sentence.text for sentence in reply.sentences)
+    assert count_words("灯塔 abc, 二") == 4
+
+
+def kept(text: str, *, media_type: str = "text/plain") -> list[str]:
+    document = parse_text(text, media_type=media_type)
+    sentences = split_sentences(document.text)
+    return [
+        one_line(document.text[sentence.start : sentence.end])
+        for sentence, good in zip(sentences, summarizable(document, sentences), strict=True)
+        if good
+    ]
+
+
+def test_headings_page_numbers_contents_and_fragments_never_stand_in_a_summary() -> None:
+    text = (
+        "THE KEEPER OF GULL POINT\n\nContents\n\n"
+        "Chapter 1. The Tower ............ 3\n\nChapter 2. The Storm      17\n\n"
+        "Chapter 1. The Tower\n\nThe tower stood alone on the point.\nIts lamp could be seen for\nnineteen miles.\n\n"
+        "- 4 -\n\nThe keeper climbed the stair each evening.\n\nYes.\n\n12.5 | 14.1 | 19.0 | 22.8\n\n"
+        "This eBook is offered by Project Gutenberg to everyone who wants it.\n\n"
+        "Nobody in the town had ever seen him asleep.\n"
+    )
+    assert kept(text) == [
+        "The tower stood alone on the point.",
+        "Its lamp could be seen for nineteen miles.",
+        "The keeper climbed the stair each evening.",
+        "Nobody in the town had ever seen him asleep.",
+    ]
+
+
+def test_a_heading_that_looks_like_a_sentence_is_known_by_its_section() -> None:
+    text = "# Why does the lamp turn at all?\n\nThe lamp turns so that ships can tell it from a star.\n"
+    assert kept(text, media_type="text/markdown") == ["The lamp turns so that ships can tell it from a star."]
+
+
+def test_running_headers_are_left_out_and_a_repeated_sentence_counts_once() -> None:
+    page = "Report of the Harbour Board for 1902.\n\n"
+    text = page + "\n\n".join(f"The board met in room {n} and heard the engineer.\n\n{page}" for n in range(4))
+    text += "The dues were raised again. The dues were raised again."
+    assert kept(text) == [
+        *(f"The board met in room {n} and heard the engineer." for n in range(4)),
+        "The dues were raised again.",
+    ]
+
+
+def test_a_text_without_punctuation_still_has_sentences_to_choose_from() -> None:
+    assert kept("milk and honey from the market\n\ntwo loaves of rye bread\n\nsalt") == [
+        "milk and honey from the market",
+        "two loaves of rye bread",
+    ]
+    assert kept("salt") == ["salt"]
+    assert kept("---") == []
