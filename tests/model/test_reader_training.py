@@ -1,0 +1,171 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.encoder import load_tokenizer, minilm_folder
+from model.network import Logits, ReaderNetwork
+from model.training import reader as recipes
+from model.training.export import Read, best_threshold, calibrate, measures, token_f1
+from model.training.groups import batches, collate, count_batches, read_groups
+from model.training.losses import span_loss
+from model.training.reader import Recipe, starting_network, train
+
+PLACES = ["Leith", "Oslo", "Kyiv", "Turin"]
+
+
+def write_groups(path: Path, count: int) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            place = PLACES[number % 4]
+            told = f"The mill of owner {number} stands in {place}."
+            row = {
+                "id": str(number),
+                "question": f"Where is the mill of owner {number}?",
+                "passages": ["Nothing is known.", told] if number % 3 else ["Nothing is known."],
+                "answers": [[1, told.index(place), told.index(place) + len(place)]] if number % 3 else [],
+                "relevant": [1] if number % 3 else [],
+            }
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe that starts from MiniLM with two of its six layers, so that a step takes milliseconds."""
+    whole = starting_network
+
+    def cut(folder: Path, *, own_global: bool) -> ReaderNetwork:
+        network = whole(folder, own_global=own_global)
+        network.longformer.blocks = network.longformer.blocks[:2]
+        return network
+
+    monkeypatch.setattr(recipes, "starting_network", cut)
+    return Recipe(
+        init=minilm_folder(),
+        groups=write_groups(tmp_path / "groups.jsonl", 12),
+        out=tmp_path / "run",
+        batch_pieces=30,
+        learning_rate=1e-3,
+        save_every=2,
+    )
+
+
+def test_the_span_loss_is_the_brute_force_sum_over_answer_places_and_null() -> None:
+    torch.manual_seed(0)
+    start, end = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    logits = Logits(
+        start=start, end=end, null_start=torch.randn(2), null_end=torch.randn(2), relevance=torch.zeros(2, 3)
+    )
+    spans = torch.tensor([(0, 0, 1, 2), (0, 2, 0, 0)])
+
+    def chance(scores: torch.Tensor, null: torch.Tensor, row: int) -> torch.Tensor:
+        return torch.cat([null[row : row + 1], scores[row].flatten()]).softmax(0)
+
+    starts = [chance(start, logits.null_start, row) for row in (0, 1)]
+    ends = [chance(end, logits.null_end, row) for row in (0, 1)]
+    first = starts[0][1 + 1] * ends[0][1 + 2] + starts[0][1 + 8] * ends[0][1 + 8]
+    null = starts[1][0] * ends[1][0]
+    torch.testing.assert_close(span_loss(logits, spans), -(first.log() + null.log()) / 2)
+
+
+def test_an_answer_is_found_again_in_its_tokens(tmp_path: Path) -> None:
+    groups = read_groups(write_groups(tmp_path / "groups.jsonl", 8))
+    tokenizer = load_tokenizer()
+    batch = collate(groups, tokenizer)
+    assert len(batch.spans) == sum(len(group.answers) for group in groups)
+    for row, passage, first, last in batch.spans.tolist():
+        ids = batch.layout.blocks[row, passage, first : last + 1].tolist()
+        (_, start, end), text = groups[row].answers[0], groups[row].passages[1]
+        assert tokenizer.decode(ids) == text[start:end].lower()
+    assert batch.relevant.sum() == len(batch.spans)
+
+
+def test_a_pass_holds_every_group_once_and_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    groups = read_groups(write_groups(tmp_path / "groups.jsonl", 20))
+    tokenizer = load_tokenizer()
+    one, same, other = (
+        [batch.layout.question.tolist() for batch in batches(groups, tokenizer, pieces=40, seed=seed)]
+        for seed in (0, 0, 1)
+    )
+    assert one == same
+    assert one != other
+    assert len(one) == count_batches(groups, pieces=40, seed=0) > 2
+    assert sum(map(len, one)) == 20
+
+
+def test_a_malformed_line_is_named(tmp_path: Path) -> None:
+    path = write_groups(tmp_path / "groups.jsonl", 2)
+    path.write_text(path.read_text() + '{"id": "x"}\n')
+    with pytest.raises(ValueError, match="line 3"):
+        read_groups(path)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = train(recipe).state_dict()
+    again = replace(recipe, out=tmp_path / "again")
+    steps = iter(range(4))
+    real = recipes._backward
+
+    def killed_at_the_fifth_step(*args: object, **kwargs: object) -> dict[str, float]:
+        if next(steps, None) is None:
+            raise Killed
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recipes, "_backward", killed_at_the_fifth_step)
+    with pytest.raises(Killed):
+        train(again)
+    monkeypatch.setattr(recipes, "_backward", real)
+    resumed = train(again).state_dict()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)
+    assert (again.out / "curve.png").stat().st_size > 0
+
+
+def test_training_learns_where_the_answer_stands_and_leaves_the_word_embeddings_alone(recipe: Recipe) -> None:
+    words = load_file(minilm_folder() / "model.safetensors")["embeddings.word_embeddings.weight"]
+    network = train(replace(recipe, epochs=6))
+    curve = json.loads((recipe.out / "progress.json").read_text())["curve"]
+    assert curve[-1]["span"] < curve[0]["span"] / 2
+    assert torch.equal(network.longformer.embeddings.word.weight, words)
+
+
+def read(features: tuple[float, float, float], *, right: bool, answerable: bool = True) -> Read:
+    return Read(features=features, exact=float(right), f1=float(right), answerable=answerable)
+
+
+def test_calibrated_confidence_is_the_share_that_is_right() -> None:
+    results = [read((2.0, 0.0, 0.0), right=number % 10 < 8) for number in range(100)]
+    results += [read((-2.0, 0.0, 0.0), right=number % 10 < 1, answerable=number % 2 == 0) for number in range(100)]
+    calibration = calibrate(results)
+    measured = measures(results, calibration)
+    assert measured["ece"] < 1.0
+    assert measured["brier"] == pytest.approx((0.8 * 0.2 + 0.1 * 0.9) / 2, abs=1e-3)
+
+
+def test_the_threshold_is_the_one_of_the_best_f1() -> None:
+    import numpy as np
+
+    results = [
+        read((0.0, 0.0, 0.0), right=True),
+        read((0.0, 0.0, 0.0), right=False, answerable=False),
+        read((0.0, 0.0, 0.0), right=True),
+        read((0.0, 0.0, 0.0), right=False, answerable=False),
+    ]
+    threshold, f1 = best_threshold(np.array([0.9, 0.3, 0.7, 0.2]), results)
+    assert 0.3 < threshold < 0.7
+    assert f1 == 1.0
+
+
+def test_token_f1_counts_shared_words_once() -> None:
+    assert token_f1("the red mill", "red red mill") == pytest.approx(2 * 2 / (2 + 3))
+    assert token_f1("mill", "tower") == 0.0
