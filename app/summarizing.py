@@ -5,7 +5,6 @@ sentence is its place and a half-precision vector.
 """
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from app.schemas import (
     SummarySentence,
 )
 from app.sources import SourceText, resolve, texts
+from app.telemetry import Timer
 from model.summarizer import Budget, CentralitySalience, Floats, probability, select
 from retriever.sentences import split_sentences
 from retriever.store import Store
@@ -113,55 +113,76 @@ class Summarizing:
         """
         if request.mode == "abstractive":
             raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
-        clock = [time.perf_counter()]
         sources = list(texts(self._store, tenant, resolve(self._store, tenant, request)))
-        lines = [line for place, source in enumerate(sources) for line in _lines_of(place, source)]
-        clock.append(time.perf_counter())
-        vectors = self._encode(sources, lines, progress)
-        clock.append(time.perf_counter())
-        salience = self._score(sources, lines, vectors, request.query)
-        groups = _groups(sources, lines) if request.format == "sections" else []
-        budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
-        chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, salience, budget)
-        clock.append(time.perf_counter())
-        shown = probability(salience)
-        sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
-        parts = _parts(groups, chosen, sentences)
-        return SummarizeReply(
-            summary=_written(request, parts, sentences, [lines[place].source for place in chosen]),
-            sentences=sentences,
-            parts=parts,
-            coverage=_coverage(sources, [lines[place] for place in chosen]),
-            model=Models(retriever=self._encoder.version, summarizer=self._salience.name),
-            timings_ms=_timings(clock),
-        )
+        return summarize_texts(sources, request, encoder=self._encoder, salience=self._salience, progress=progress)
 
-    def _encode(self, sources: Sequence[SourceText], lines: Sequence[_Line], progress: Progress) -> NDArray[np.float16]:
-        """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
-        vectors = np.zeros((len(lines), self._encoder.dimension), dtype=np.float16)
-        progress(0, len(lines), UNIT)
-        for start in range(0, len(lines), BATCH):
-            part = lines[start : start + BATCH]
-            vectors[start : start + len(part)] = self._encoder.encode_passages(
-                [_text(sources[line.source], line) for line in part]
-            )
-            progress(start + len(part), len(lines), UNIT)
-        return vectors
 
-    def _score(
-        self, sources: Sequence[SourceText], lines: Sequence[_Line], vectors: NDArray[np.float16], query: str | None
-    ) -> Floats:
-        direction = overlap = None
-        if query is not None:
-            direction = self._encoder.encode_queries([query])[0]
-            overlap = query_overlap(query, [_text(sources[line.source], line) for line in lines])
-        return self._salience.score(
-            vectors,
-            words=np.array([line.words for line in lines], dtype=np.int64),
-            words_before=np.array([line.words_before for line in lines], dtype=np.int64),
-            query=direction,
-            overlap=overlap,
+def summarize_texts(
+    sources: Sequence[SourceText],
+    request: SummarizeRequest,
+    *,
+    encoder: Encoder,
+    salience: SalienceModel = CentralitySalience(),
+    progress: Progress,
+) -> SummarizeReply:
+    """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
+    timer = Timer()
+    lines = [line for place, source in enumerate(sources) for line in _lines_of(place, source)]
+    timer.stage("split")
+    vectors = _encode(encoder, sources, lines, progress)
+    timer.stage("encode")
+    scores = _score(encoder, salience, sources, lines, vectors, request.query)
+    groups = _groups(sources, lines) if request.format == "sections" else []
+    budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
+    chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, scores, budget)
+    timer.stage("select")
+    shown = probability(scores)
+    sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
+    parts = _parts(groups, chosen, sentences)
+    return SummarizeReply(
+        summary=_written(request, parts, sentences, [lines[place].source for place in chosen]),
+        sentences=sentences,
+        parts=parts,
+        coverage=_coverage(sources, [lines[place] for place in chosen]),
+        model=Models(retriever=encoder.version, summarizer=salience.name),
+        timings_ms=timer.total(),
+    )
+
+
+def _encode(
+    encoder: Encoder, sources: Sequence[SourceText], lines: Sequence[_Line], progress: Progress
+) -> NDArray[np.float16]:
+    """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
+    vectors = np.zeros((len(lines), encoder.dimension), dtype=np.float16)
+    progress(0, len(lines), UNIT)
+    for start in range(0, len(lines), BATCH):
+        part = lines[start : start + BATCH]
+        vectors[start : start + len(part)] = encoder.encode_passages(
+            [_text(sources[line.source], line) for line in part]
         )
+        progress(start + len(part), len(lines), UNIT)
+    return vectors
+
+
+def _score(
+    encoder: Encoder,
+    salience: SalienceModel,
+    sources: Sequence[SourceText],
+    lines: Sequence[_Line],
+    vectors: NDArray[np.float16],
+    query: str | None,
+) -> Floats:
+    direction = overlap = None
+    if query is not None:
+        direction = encoder.encode_queries([query])[0]
+        overlap = query_overlap(query, [_text(sources[line.source], line) for line in lines])
+    return salience.score(
+        vectors,
+        words=np.array([line.words for line in lines], dtype=np.int64),
+        words_before=np.array([line.words_before for line in lines], dtype=np.int64),
+        query=direction,
+        overlap=overlap,
+    )
 
 
 def query_overlap(query: str, sentences: Sequence[str]) -> Floats:
@@ -320,9 +341,3 @@ def _coverage(sources: Sequence[SourceText], chosen: Sequence[_Line]) -> Coverag
             )
     total = sum(len(source.document.text) for source in sources)
     return Coverage(characters_read=total, characters_total=total, sections=covered)
-
-
-def _timings(clock: Sequence[float]) -> dict[str, float]:
-    names = ("split", "encode", "select")
-    spent = {name: round(1000 * (b - a), 1) for name, a, b in zip(names, clock, clock[1:], strict=False)}
-    return {**spent, "total": round(1000 * (time.perf_counter() - clock[0]), 1)}
