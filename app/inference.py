@@ -139,7 +139,7 @@ class Inference:
         with self._wake:
             if self._closing:
                 raise ShuttingDown("the service is stopping")
-            if self.waiting >= self._limit:
+            if len(self._lanes[lane]) >= self._limit:
                 raise QueueFull(f"{self._limit} calls of the models are already waiting")
             self._lanes[lane].append(work)
             if lane == "interactive":

@@ -168,7 +168,7 @@ class Jobs:
                 self._wake.wait_for(lambda seen=generation: self._generation != seen or self._stopping, left)  # type: ignore[misc]
 
     async def settled(self, tenant: str, job_id: str, *, timeout: float) -> Job:
-        """As `wait`, without holding a thread while waiting: for the event loop."""
+        """As `wait`, without holding a thread while waiting: for the event loop. With 0, the job as it is now."""
         loop, event = asyncio.get_running_loop(), asyncio.Event()
         deadline = loop.time() + timeout
         entry = (loop, event)

@@ -436,7 +436,7 @@ class JobReply(Reply):
 
 
 class JobsReply(Reply):
-    """A page of jobs, newest first; their results are read one by one."""
+    """A page of jobs, oldest first."""
 
     jobs: list[JobReply]
     next_cursor: str | None

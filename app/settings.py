@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     request_queue: int = Field(
         default=512, ge=0, description="Questions, searches and summaries that may wait for a thread; more answer 503."
     )
-    inference_queue: int = Field(default=512, ge=1, description="Calls of the models that may wait; more answer 503.")
+    inference_queue: int = Field(
+        default=512, ge=1, description="Calls of the models that may wait in each lane; more answer 503."
+    )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the models; unset, the free cores.")
     encoder_path: Path | None = Field(default=None, description="Directory of the encoder; unset, the packaged MiniLM.")
     reader_path: Path | None = Field(

@@ -1,12 +1,21 @@
-"""One honest fake for each Protocol: simple, deterministic, and true to the contract."""
+"""One honest fake for each Protocol that the consumers own: small and deterministic, but truly doing the job."""
 
+import re
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.types import Reading, ReadSpan
 from retriever.terms import terms
+
+_WORD = re.compile(r"[一-鿿]|\w+")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words; each Chinese character is one."""
+    return _WORD.findall(text.lower())
 
 
 class HashingEncoder:
@@ -32,8 +41,48 @@ class HashingEncoder:
     def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         return self.encode_passages(texts)
 
+    def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
+        return [len(words(text)) for text in texts]
+
     def _vector(self, text: str) -> NDArray[np.float32]:
         total = np.zeros(self._dimension)
         for term in sorted(set(terms(text))) or [""]:
-            total += np.random.default_rng(zlib.crc32(term.encode())).standard_normal(self._dimension)
+            total += np.random.default_rng(zlib.crc32(term.encode("utf-8", "replace"))).standard_normal(self._dimension)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+class OverlapReader:
+    """Answers with the words right after the run of question words that stands in a passage.
+
+    The more words of the question a sentence of a passage shares, the more probable is the rest of it as the answer;
+    where no sentence shares two words, it does not know.
+    """
+
+    name = "overlap@000000000000"
+
+    def read(
+        self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """One question, its passages read together; distinct answers, best first."""
+        asked = set(words(question))
+        found: list[tuple[float, str, int, int, int]] = []
+        relevance = []
+        for index, passage in enumerate(passages):
+            best = 0
+            for sentence in re.finditer(r"[^.!?。！？]+", passage):
+                shared = len(asked & set(words(sentence.group())))
+                best = max(best, shared)
+                rest = [word for word in _WORD.finditer(sentence.group()) if word.group().lower() not in asked]
+                if shared >= 2 and rest:
+                    start = sentence.start() + rest[-1].start()
+                    end = sentence.start() + rest[-1].end()
+                    found.append((shared / (1 + len(asked)), passage[start:end], index, start, end))
+            relevance.append(float(best - 1))
+        spans: dict[str, ReadSpan] = {}
+        for score, text, index, start, end in sorted(found, key=lambda one: (-one[0], one[2], one[3])):
+            spans.setdefault(text, ReadSpan(passage=index, start=start, end=end, probability=score, confidence=score))
+        best_spans = tuple(spans.values())[:answers]
+        confidence = best_spans[0].confidence if best_spans else 0.0
+        least = 0.3 if target_error is None else 1 - target_error
+        answerable = bool(best_spans) and confidence >= least
+        return Reading(spans=best_spans, answerable=answerable, confidence=confidence, relevance=tuple(relevance))

@@ -14,6 +14,7 @@ from app.security import tenant_of
 from app.wiring import Lectern
 from retriever.errors import Conflict, NotFound
 from retriever.store import Accepted
+from retriever.types import Document
 
 router = APIRouter(tags=["documents"])
 Wait = Annotated[float | None, Query(ge=0, le=3_600, description="seconds to wait until it is indexed")]
@@ -193,6 +194,8 @@ async def _accepted(
         return reply(document_reply(taken.document), headers=etag(taken.document))
     lectern.jobs.changed()
     seconds = waiting_time(wait, lectern.settings.document_wait, lectern.settings.max_wait)
+    if seconds == 0:
+        return _pending(request, taken.document, taken.job_id)
     job = await lectern.jobs.settled(tenant, taken.job_id, timeout=seconds)
     if job.status in ("failed", "cancelled"):
         await lectern.desk.aside(lambda: _forget(lectern, tenant, taken))
@@ -205,8 +208,13 @@ async def _accepted(
         created = taken.created and not taken.duplicate
         status, headers = (201, {"Location": place}) if created else (200, {})
         return reply(document_reply(document), status=status, headers={**etag(document), **headers})
-    pending = schemas.PendingDocumentReply(**document_reply(document).model_dump(), job=job.id)
-    return reply(pending, status=202, headers={"Location": location(request, f"/jobs/{job.id}")})
+    return _pending(request, document, job.id)
+
+
+def _pending(request: Request, document: Document, job_id: str) -> Response:
+    """The 202 of a document that is durable and not indexed yet; a replaced one still shows its old version."""
+    body = schemas.PendingDocumentReply(**document_reply(document).model_dump(), job=job_id)
+    return reply(body, status=202, headers={"Location": location(request, f"/jobs/{job_id}")})
 
 
 def _forget(lectern: Lectern, tenant: str, taken: Accepted) -> None:

@@ -94,11 +94,16 @@ async def answered(
     *,
     wait: float,
 ) -> Response:
-    """The result of work that is done within `wait` seconds, else a 202 with the job that it has become."""
+    """The result of work that is done within `wait` seconds, else a 202 with the job that it has become.
+
+    Who does not wait at all gets a job from the start.
+    """
     lectern = lectern_of(request)
-    attached, result = await lectern.desk.begin(work, wait=wait)
-    if result is not None:
-        return reply(result)
+    attached = None
+    if wait > 0:
+        attached, result = await lectern.desk.begin(work, wait=wait)
+        if result is not None:
+            return reply(result)
     sent = payload.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"wait", "stream"})
     job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached))
     return accepted(request, job)
