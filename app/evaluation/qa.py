@@ -59,7 +59,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class QaMeasures:
-    """The measures of one set: percentages, milliseconds; None where one has no meaning for the set or unit."""
+    """The measures of one set: percentages, milliseconds; None where one has no meaning for the set or unit.
+
+    `f1_by_question` (between 0 and 1) and `rank_by_question` (as in Asked) hold the answerable questions.
+    """
 
     n: int
     em: float | None
@@ -74,6 +77,7 @@ class QaMeasures:
     citations: int
     broken_citations: int
     f1_by_question: Mapping[str, float]
+    rank_by_question: Mapping[str, int | None]
 
     def as_dict(self) -> dict[str, int | float | None]:
         """The flat object of `lectern eval qa --json`."""
@@ -119,13 +123,16 @@ def evaluate_qa(
     Raises EvaluationError for a file that cannot be measured, or records of another run.
     """
     qa = read_squad(path)
+    run: dict[str, Any] = {"set": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    run |= {"unit": unit, "limit": limit, "seed": seed, "top_k": top_k}
+    run |= {"reader": lectern.reader.name, "retriever": lectern.encoder.version}
     return evaluate_target(
         LecternTarget(lectern),
         qa,
         unit=unit,
         items=sample(qa.items, limit, seed=seed),
         top_k=top_k,
-        journal=Journal(records, _run_of(path, unit, limit, seed, top_k)),
+        journal=Journal(records, run),
         progress=progress or ignore_progress,
     )
 
@@ -146,6 +153,8 @@ def evaluate_target(
     asked = [known[item.id] for item in items if item.id in known]
     waiting = [item for item in items if item.id not in known]
     f1_sum = sum(_forced_f1(item, known[item.id], scorer) for item in items if item.id in known)
+    if unit == "collection" and waiting:
+        _upload_all(target, qa, progress)
     started = time.perf_counter()
     with journal.open() as stream:
         for done, (item, record) in enumerate(_ask_all(target, qa, waiting, unit, top_k), start=1):
@@ -185,6 +194,7 @@ def measure(items: Sequence[QaItem], asked: Mapping[str, Asked], scorer: Scorer,
         citations=sum(record.citations for record in records),
         broken_citations=sum(record.broken for record in records),
         f1_by_question={item.id: score for item, score, has in zip(items, forced, answerable, strict=True) if has},
+        rank_by_question={record.id: record.rank for record, has in zip(records, answerable, strict=True) if has},
     )
 
 
@@ -239,14 +249,19 @@ def _ask_all(
     target: Target, qa: QaSet, items: Sequence[QaItem], unit: Unit, top_k: int
 ) -> Iterator[tuple[QaItem, Asked]]:
     documents: dict[int, str] = {}
-    if unit == "collection":
-        for article in range(len(qa.titles)):
-            target.upload(qa.article_text(article), title=qa.titles[article], collection=_COLLECTION)
     for item in items:
         if unit == "article" and item.article not in documents:
             text, title = qa.article_text(item.article), qa.titles[item.article]
             documents[item.article] = target.upload(text, title=title, collection=_COLLECTION)
         yield item, _ask(target, item, _source(qa, item, unit, documents), top_k)
+
+
+def _upload_all(target: Target, qa: QaSet, progress: ProgressCallback) -> None:
+    started = time.perf_counter()
+    for article, title in enumerate(qa.titles):
+        target.upload(qa.article_text(article), title=title, collection=_COLLECTION)
+        elapsed = time.perf_counter() - started
+        progress(Progress(done=article + 1, total=len(qa.titles), unit="documents", elapsed_s=elapsed))
 
 
 def _source(qa: QaSet, item: QaItem, unit: Unit, documents: Mapping[int, str]) -> dict[str, Any]:
@@ -306,8 +321,3 @@ def _recall(records: Sequence[Asked], answerable: Sequence[bool]) -> dict[int, f
     if not ranks:
         return None
     return {k: 100 * sum(rank is not None and rank <= k for rank in ranks) / len(ranks) for k in RECALL_DEPTHS}
-
-
-def _run_of(path: Path, unit: Unit, limit: int | None, seed: int, top_k: int) -> dict[str, Any]:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"set": path.name, "sha256": digest, "unit": unit, "limit": limit, "seed": seed, "top_k": top_k}

@@ -1,0 +1,199 @@
+"""Quality on the public sets, through the service's own path.
+
+    python -m bench.quality [--data ../shared/data] [--only qa,retrieval,summaries] [--sets NAME,...] [--limit N |
+    --full]
+
+prepares the sets (see `prepare`), measures each in a data directory of its own, and writes bench/results/{qa,retrieval,
+summaries}.json as it goes: after a stop, the finished sets are there. A set that was not measured this time keeps its
+older
+numbers, with the commit that they are of. Answers are kept in .runs/eval/records by commit, so that a run that was
+stopped goes on.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from app.evaluation import ProgressLine, evaluate_qa, evaluate_retrieval, evaluate_summaries
+from app.evaluation.output import rounded
+from app.evaluation.qa import QaMeasures, Unit
+from app.evaluation.retrieval import RankingMeasures
+from app.evaluation.statistics import Interval, bootstrap, paired_bootstrap
+from app.evaluation.summaries import ORACLE, OURS, SummaryMeasures
+from app.settings import load_settings
+from app.wiring import Lectern, build
+from bench.prepare import data_directory, prepare
+from bench.records import RESULTS, provenance, write_result
+
+SEED = 13
+TOP_K = 8
+LIMITS = {"qa": 2000, "retrieval": 2000, "summaries": 60}  # about three hours on two cores; --full takes a night
+UNITS: dict[str, tuple[Unit, ...]] = {"squad1": get_args(Unit), "fairytaleqa": ("paragraph", "article")}
+_MODES = ("sparse", "dense", "hybrid")
+
+
+@contextmanager
+def fresh_lectern() -> Iterator[Lectern]:
+    """The configured service on an empty data directory that goes away."""
+    with tempfile.TemporaryDirectory(prefix="lectern-eval-") as folder:
+        lectern = build(load_settings().model_copy(update={"data_dir": Path(folder), "database_url": None}))
+        try:
+            lectern.jobs.start()
+            yield lectern
+        finally:
+            lectern.close()
+
+
+def measure_qa(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
+    """The measures of a set in each of its units, and what is lost between paragraph and article."""
+    measured: dict[str, QaMeasures] = {}
+    for unit in UNITS.get(name, ("paragraph",)):
+        print(f"qa {name} {unit}", file=sys.stderr)
+        stem = f"{name}-{unit}-{limit or 'all'}-{provenance()['commit'][:12]}"
+        with fresh_lectern() as lectern:
+            measured[unit] = evaluate_qa(
+                lectern,
+                folder / "qa" / f"{name}.json",
+                unit=unit,
+                limit=limit,
+                seed=SEED,
+                top_k=TOP_K,
+                records=folder / "records" / f"{stem}.jsonl",
+                progress=ProgressLine(),
+            )
+    result: dict[str, Any] = {unit: qa_row(row) for unit, row in measured.items()}
+    for unit in ("article", "collection"):
+        if "paragraph" in measured and unit in measured:
+            result[f"paragraph_to_{unit}"] = losses(measured["paragraph"], measured[unit], top_k=TOP_K)
+    return result
+
+
+def qa_row(measured: QaMeasures) -> dict[str, Any]:
+    """The flat measures, the interval of F1, and the check of the citations."""
+    values = list(measured.f1_by_question.values())
+    interval = _interval(bootstrap([100 * value for value in values], seed=SEED)) if values else None
+    checked = {"citations": measured.citations, "broken_citations": measured.broken_citations}
+    return {**measured.as_dict(), "f1_interval": interval, **checked}
+
+
+def losses(paragraph: QaMeasures, whole: QaMeasures, *, top_k: int) -> dict[str, float | None]:
+    """F1 points lost from the paragraph to a longer source over the same questions, by where they are lost.
+
+    `retrieval` is lost on questions for which no passage that was read holds an answer, `reading` on the others. They
+    add up.
+    """
+    lost = {"retrieval": 0.0, "reading": 0.0}
+    for question, score in paragraph.f1_by_question.items():
+        rank = whole.rank_by_question[question]
+        found = rank is not None and rank <= top_k
+        lost["reading" if found else "retrieval"] += score - whole.f1_by_question[question]
+    count = len(paragraph.f1_by_question)
+    points = {f"lost_in_{name}": rounded(100 * value / count) for name, value in lost.items()}
+    return {"f1_share": rounded((whole.f1 or 0) / paragraph.f1, 4) if paragraph.f1 else None, **points}
+
+
+def measure_retrieval(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
+    """The three modes, and the paired difference of hybrid to sparse in nDCG@10 with its interval."""
+    print(f"retrieval {name}", file=sys.stderr)
+    files = {part: folder / "retrieval" / name / file for part, file in _BEIR_FILES.items()}
+    with fresh_lectern() as lectern:
+        measured = evaluate_retrieval(lectern, **files, limit=limit, seed=SEED, progress=ProgressLine())
+    result: dict[str, Any] = {mode: measured[mode].as_dict() for mode in _MODES}
+    result["queries"] = len(measured["hybrid"].by_query)
+    for other in ("sparse", "dense"):
+        result[f"hybrid_minus_{other}_ndcg_at_10"] = _difference(measured["hybrid"], measured[other])
+    return result
+
+
+_BEIR_FILES = {"corpus": "corpus.jsonl", "queries": "queries.jsonl", "qrels": "qrels.tsv"}
+
+
+def measure_summaries(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
+    """Every system with the oracle, and Lectern's lead over the best baseline in each kind of ROUGE."""
+    print(f"summaries {name}", file=sys.stderr)
+    path = folder / "summaries" / f"{name}.jsonl"
+    with fresh_lectern() as lectern:
+        measured = evaluate_summaries(lectern, path, limit=limit, seed=SEED, oracle=True, progress=ProgressLine())
+    rows = {system: row.as_dict() for system, row in measured.items()}
+    return {**rows, "over_best_baseline": {kind: lead(measured, kind) for kind in ("rouge1", "rouge2", "rougeLsum")}}
+
+
+def lead(measured: Mapping[str, SummaryMeasures], kind: str) -> dict[str, Any] | None:
+    """How far Lectern is ahead of the best baseline that finished every document, and on the way to the oracle."""
+    ours = getattr(measured[OURS], kind)
+    whole = {name: row for name, row in measured.items() if name not in (OURS, ORACLE) and not row.did_not_finish}
+    if ours is None or not whole:
+        return None
+    best = max(whole, key=lambda name: getattr(whole[name], kind))
+    bar, top = getattr(whole[best], kind), getattr(measured[ORACLE], kind)
+    paired = paired_bootstrap(
+        [100 * getattr(row, kind) for row in measured[OURS].by_row.values()],
+        [100 * getattr(row, kind) for row in whole[best].by_row.values()],
+        seed=SEED,
+    )
+    share = rounded((ours - bar) / (top - bar), 3) if top > bar else None
+    return {"best": best, "lead": rounded(ours - bar), "interval": _interval(paired), "share_to_oracle": share}
+
+
+MEASURES: dict[str, Callable[[str, Path, int | None], dict[str, Any]]] = {
+    "qa": measure_qa,
+    "retrieval": measure_retrieval,
+    "summaries": measure_summaries,
+}
+
+
+def run(
+    kinds: Sequence[str], sets: Sequence[str] | None, *, folder: Path, data: Path, limits: Mapping[str, int | None]
+) -> None:
+    """Measure the sets of these kinds (all of each, or the named ones), writing after each."""
+    prepared = prepare(data, folder)
+    for kind in kinds:
+        for name in prepared[kind]:
+            if sets is None or name in sets:
+                row = MEASURES[kind](name, folder, limits[kind])
+                done = {**provenance(), "limit": limits[kind], "seed": SEED, **row}
+                write_result(kind, {"sets": {**_earlier(kind), name: done}})
+                print(json.dumps({name: row}, ensure_ascii=False, indent=2))
+
+
+def _earlier(kind: str) -> dict[str, Any]:
+    path = RESULTS / f"{kind}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))["sets"]) if path.exists() else {}
+
+
+def _difference(ours: RankingMeasures, theirs: RankingMeasures) -> list[float | None]:
+    queries = list(ours.by_query)
+    pairs = [[100 * row.by_query[query]["ndcg_at_10"] for query in queries] for row in (ours, theirs)]
+    return _interval(paired_bootstrap(pairs[0], pairs[1], seed=SEED))
+
+
+def _interval(interval: Interval) -> list[float | None]:
+    return [rounded(interval.low), rounded(interval.high)]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Measure quality on the public sets.")
+    parser.add_argument("--data", type=Path, default=data_directory())
+    parser.add_argument("--out", type=Path, default=Path(".runs/eval"), help="folder of the prepared sets")
+    parser.add_argument("--only", default=",".join(MEASURES), help="kinds, of qa, retrieval, summaries")
+    parser.add_argument("--sets", help="names of sets; default all of the kinds")
+    parser.add_argument("--limit", type=int, help="questions, queries or documents of each set")
+    parser.add_argument("--full", action="store_true", help="everything of each set")
+    arguments = parser.parse_args()
+    if not (arguments.data / "dev").is_dir():
+        print(f"no sets at {arguments.data}: nothing to measure", file=sys.stderr)
+        return
+    kinds = [kind for kind in arguments.only.split(",") if kind in MEASURES]
+    limits = {kind: None if arguments.full else arguments.limit or LIMITS[kind] for kind in MEASURES}
+    sets = arguments.sets.split(",") if arguments.sets else None
+    run(kinds, sets, folder=arguments.out, data=arguments.data, limits=limits)
+
+
+if __name__ == "__main__":
+    main()
