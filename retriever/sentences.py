@@ -2,13 +2,14 @@
 
 The boundaries inside a paragraph come from a library (sentencex, the split rules of Wikimedia's content translation);
 this module decides what a paragraph is: blank lines, headings, list items and table rows end a sentence, while a
-hard-wrapped line does not. A sentence without an end, such as a line of 100,000 characters, is cut into pieces. All of it
-takes time linear in the text.
+hard-wrapped line does not. A sentence without an end, such as a line of 100,000 characters, is cut into pieces. All
+of it takes time linear in the text.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import sentencex
 
@@ -21,7 +22,8 @@ _WINDOW = 4_000
 
 _LINE = re.compile(r"([^\r\n\x0b\x0c\x85\u2028\u2029]*)(\r\n|[\r\n\x0b\x0c\x85\u2028\u2029]|\Z)")
 _ITEM = re.compile(
-    r"[ \t]*(?:[-*+•‣◦▪●○–—·]\s|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s+\S|\[\d{1,3}\]\s|#{1,6}\s|>|\||```|~~~|=+\s*$|-{3,}\s*$)"
+    r"[ \t]*(?:[-*+•‣◦▪●○–—·]\s|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]\s+\S|\[\d{1,3}\]\s|#{1,6}\s|>|\|"
+    r"|```|~~~|=+\s*$|-{3,}\s*$)"
 )
 _LONE_ITEM = re.compile(r"[ \t]*(?:#{1,6}\s|```|~~~|\|.*\|\s*$)")
 _TERMINAL = re.compile(r"""[.!?。！？｡…:：;；]["'”’»」』)\]）】*_]*$""")
@@ -100,7 +102,7 @@ def _pieces_of_block(text: str, block: list[tuple[int, int]]) -> Iterator[tuple[
         return
     width = max(last - first for first, last in block)
     first, last = block[0]
-    for line, following in zip(block, block[1:], strict=False):
+    for line, following in pairwise(block):
         if _breaks(text, line, following, width):
             yield first, last
             first = following[0]

@@ -12,14 +12,25 @@
 Sections tile the text; pages are ranges of it. Parsing is a pure function of its input.
 """
 
+import re
+from dataclasses import replace
+
 from retriever.errors import LimitExceeded, NoText
 from retriever.parsing.decoding import decode
+from retriever.parsing.docx import parse_docx
+from retriever.parsing.formats import format_of
+from retriever.parsing.html import parse_html
 from retriever.parsing.limits import Limits
+from retriever.parsing.markdown import MEDIA_TYPE as MARKDOWN
+from retriever.parsing.markdown import parse_markdown
 from retriever.parsing.normalization import normalize
+from retriever.parsing.pdf import parse_pdf
 from retriever.parsing.plain import parse_plain
 from retriever.types import ParsedDocument
 
 __all__ = ["Limits", "normalize", "parse", "parse_text"]
+
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w:.-]{2,40})""", re.IGNORECASE)
 
 
 def parse(
@@ -30,13 +41,27 @@ def parse(
     `filename` and `media_type` are what the sender claims; content that contradicts them is refused. Raises
     UnsupportedFormat, UnreadableFile, NoText, LimitExceeded.
     """
-    text, _ = decode(data)
-    return parse_text(text)
+    if not data.strip():
+        raise NoText("the file is empty")
+    kind = format_of(data, filename=filename, media_type=media_type)
+    match = _CHARSET.search(media_type or "")
+    charset = match.group(1) if match else None
+    if kind == "pdf":
+        return parse_pdf(data, limits=limits)
+    if kind == "docx":
+        return parse_docx(data, limits=limits)
+    if kind == "html":
+        return parse_html(data, limits=limits, charset=charset)
+    text, warnings = decode(data, declared=charset)
+    if len(text) > limits.characters:
+        raise LimitExceeded(f"the text has more than {limits.characters:,} characters")
+    document = parse_text(text, media_type=MARKDOWN if kind == "markdown" else "text/plain")
+    return replace(document, warnings=warnings)
 
 
 def parse_text(text: str, *, media_type: str = "text/plain") -> ParsedDocument:
-    """The document of a text that was sent as text. Raises NoText where it holds only white space."""
+    """The document of a text that was sent as text, plain or Markdown. Raises NoText where it is white space only."""
     text = normalize(text)
     if not text.strip():
         raise NoText("the text is empty")
-    return parse_plain(text)
+    return parse_markdown(text) if media_type.split(";")[0].strip().lower() == MARKDOWN else parse_plain(text)

@@ -25,15 +25,18 @@ _SAMPLE = 64_000
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
-def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
+def decode(data: bytes, *, declared: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The text of a file and warnings about it; a byte order mark is dropped.
 
-    A byte order mark decides; else UTF-8 where the bytes are valid, or nearly so; else UTF-16 or UTF-32 by their zero
-    bytes; else what charset-normalizer finds. Raises UnsupportedFormat where the bytes are no text.
+    A byte order mark decides; else the `declared` encoding if it is known and fits the bytes; else UTF-8 where the
+    bytes are valid, or nearly so; else UTF-16 or UTF-32 by their zero bytes; else what charset-normalizer finds.
+    Raises UnsupportedFormat where the bytes are no text.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _lenient(data[len(mark) :], encoding)
+    if declared and (text := _as_declared(data, declared)) is not None:
+        return text, ()
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -54,6 +57,17 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
     if best is None:
         raise UnsupportedFormat("the file is not text in any known encoding")
     return _lenient(data, best.encoding)
+
+
+def _as_declared(data: bytes, declared: str) -> str | None:
+    """The text in the encoding that the file or its sender names; None where that is unknown or does not fit."""
+    try:
+        name = codecs.lookup(declared).name
+        # What the web calls Latin-1 is Windows-1252, and GB2312 its superset (WHATWG Encoding Standard).
+        name = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}.get(name, name)
+        return data.decode(name)
+    except (LookupError, UnicodeError):
+        return None
 
 
 def _lenient(data: bytes, encoding: str) -> tuple[str, tuple[str, ...]]:

@@ -1,9 +1,232 @@
-"""Plain text: the stored text is the decoded text itself."""
+"""Plain text: the stored text is the decoded text itself; chapter headings are found where they are plain to see."""
 
-from retriever.parsing.outline import sections_of
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from retriever.parsing.outline import Heading, sections_of
 from retriever.types import ParsedDocument
+
+MEDIA_TYPE = "text/plain"
+
+_ROMAN = r"(?=[IVXLCM])M{0,3}(?:C[MD]|D?C{0,3})(?:X[CL]|L?X{0,3})(?:I[XV]|V?I{0,3})"
+_ORDINAL = (
+    r"(?i:(?:the\s+)?(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|last)"
+    r"|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|twenty)"
+)
+_OUTER = "(?:BOOK|Book|PART|Part|VOLUME|Volume)"
+_INNER = (
+    "(?:CHAPTER|Chapter|ADVENTURE|Adventure|CANTO|Canto|STAVE|Stave|ACT|Act|SCENE|Scene|SECTION|Section|ARTICLE|Article"
+    "|APPENDIX|Appendix|LETTER|Letter|SCHEDULE|Schedule|ANNEX|Annex|LECTURE|Lecture)"
+)
+_NAMED = (
+    "(?:PREFACE|Preface|FOREWORD|Foreword|PROLOGUE|Prologue|EPILOGUE|Epilogue|INTRODUCTION|Introduction|CONCLUSIONS?"
+    "|Conclusions?|ABSTRACT|Abstract|REFERENCES|References|BIBLIOGRAPHY|Bibliography|GLOSSARY|Glossary|APPENDIX|Appendix"
+    "|INDEX|Index|ACKNOWLEDGE?MENTS|Acknowledge?ments|ETYMOLOGY|Etymology)"
+)
+_AFTER = r"(?:[.:]|\s*[-–—]+|(?=\s)|$)"  # what may stand between a number and a title
+# A heading's first line: at most a few columns in, and short. The groups tell which kind it is.
+_HEADING = re.compile(
+    rf"^[ \t]{{0,8}}(?:(?P<outer>{_OUTER}\s+(?:{_ROMAN}|\d{{1,3}}|{_ORDINAL})\b{_AFTER}.*)"
+    rf"|(?P<inner>{_INNER}\s+(?:{_ROMAN}|\d{{1,3}}|[A-Z]|{_ORDINAL})\b{_AFTER}.*)"
+    rf"|(?P<roman>{_ROMAN}(?:\.[ \t]+\S.*|\.?))"
+    rf"|(?P<number>\d{{1,2}}(?:\.\d{{1,3}}){{0,5}}\.?[ \t]{{1,4}}[^\W\d_].*)"
+    rf"|(?P<named>{_NAMED}[.:]?)"
+    r"|(?P<chinese>第[\d〇零一二三四五六七八九十百千]{1,7}[章回节節卷部篇].*))[ \t]*\r?$",
+    re.MULTILINE,
+)
+_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
+_TITLE_BELOW = re.compile(r"\s*([^\r\n]{2,80})\r?\n[ \t]*\r?\n")
+_LEADERS = re.compile(r"\.{3,}|(?:\s\.){3,}|\s{3,}\d+\s*$|\t\d+\s*$")
+_LONGEST = 120
+_ENDS_SENTENCE = re.compile(r"""[,;]$|[a-z][.?!]["'”’]?$""")
+# More headings than this without text between them are a table of contents.
+_MOST_TOGETHER = 2
+_HEADING_ONLY = 80
+_KINDS = ("outer", "inner", "chinese", "roman", "number", "named")  # outermost first; a named one always is outermost
+# A heading this near the start that comes again, with no more text under it than this, is of the table of contents.
+_CONTENTS_END = 40_000
+_CONTENTS_TEXT = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    """A block of one or two lines that looks like a heading. `depth` is how many parts its section number has."""
+
+    start: int
+    end: int
+    kind: str
+    depth: int
+    title: str
 
 
 def parse_plain(text: str) -> ParsedDocument:
     """A document of a normalized plain text."""
-    return ParsedDocument(text=text, media_type="text/plain", title=None, sections=sections_of(text, ()))
+    headings = find_headings(text)
+    return ParsedDocument(text=text, media_type=MEDIA_TYPE, title=None, sections=sections_of(text, headings))
+
+
+def find_headings(text: str) -> list[Heading]:
+    """The chapter headings of a text, without those of a table of contents; none where there are fewer than two.
+
+    A heading stands alone between blank lines and says that it is one: "CHAPTER I. Loomings", "Book the Second",
+    "IV.", "3.2.1 General Syntax". A numbered line counts only where its numbers go on as a document's do, so that a
+    list is not a row of sections.
+    """
+    candidates = _in_sequence(_without_contents(text, _candidates(text)))
+    if len(candidates) < 2:
+        return []
+    ranks = sorted({_rank(candidate) for candidate in candidates if candidate.kind != "named"})
+    return [
+        Heading(
+            start=candidate.start,
+            end=candidate.end,
+            level=1 if candidate.kind == "named" else ranks.index(_rank(candidate)) + 1,
+            title=candidate.title,
+        )
+        for candidate in candidates
+    ]
+
+
+def _rank(candidate: _Candidate) -> tuple[int, int]:
+    return _KINDS.index(candidate.kind), candidate.depth
+
+
+def _candidates(text: str) -> list[_Candidate]:
+    found = []
+    for match in _HEADING.finditer(text):
+        line = match.group().strip()
+        kind = match.lastgroup or ""
+        if len(line) > _LONGEST or _LEADERS.search(line) or not _blank_before(text, match.start()):
+            continue
+        start, end = match.start(), _block_end(text, match.end())
+        if end is None:
+            continue
+        title = " ".join(text[start:end].split())
+        number, _, rest = title.partition(" ")
+        if kind == "roman" and rest and not (rest.isupper() or rest.istitle() or not _ENDS_SENTENCE.search(rest)):
+            continue
+        if kind == "number" and (_ENDS_SENTENCE.search(rest) or (rest[0].islower() and "." not in number)):
+            continue
+        if kind in ("outer", "inner") and _ENDS_SENTENCE.search(title) and title[-1] in ",;":
+            continue
+        depth = number.strip(".").count(".") + 1 if kind == "number" else 0
+        if kind in ("outer", "inner", "roman") and _is_bare(title):
+            title, end = _with_title(text, title, end)
+        found.append(_Candidate(start=start, end=end, kind=kind, depth=depth, title=title))
+    return found
+
+
+def _is_bare(title: str) -> bool:
+    """Whether a heading is a number alone: "CHAPTER IV", "IV."."""
+    return len(title.split()) <= 2
+
+
+def _with_title(text: str, title: str, end: int) -> tuple[str, int]:
+    """Takes in the title that stands alone in capitals under a bare chapter number."""
+    match = _TITLE_BELOW.match(text, end)
+    if match is None or not match.group(1).isupper() or _HEADING.match(match.group(1)):
+        return title, end
+    return f"{title} {match.group(1).strip()}", match.end(1)
+
+
+def _blank_before(text: str, start: int) -> bool:
+    before = text[max(0, start - 200) : start]
+    return start == 0 or not before.strip() or before.rstrip(" \t\r\n\f").count("\n") < before.count("\n") - 1
+
+
+def _block_end(text: str, end: int) -> int | None:
+    """Where the block ends whose first line ends at `end`: with that line or the next one; None if it goes on."""
+    for _ in range(2):
+        line_end = text.find("\n", end + 1)
+        following = text[end + 1 : line_end if line_end >= 0 else len(text)].strip()
+        if not following:
+            return end
+        if len(following) > _LONGEST or line_end < 0:
+            return None
+        end = line_end
+    return None
+
+
+def _without_contents(text: str, candidates: list[_Candidate]) -> list[_Candidate]:
+    """Drops runs of headings with nothing between them, and near the start those whose titles come again."""
+    kept: list[_Candidate] = []
+    run: list[_Candidate] = []
+    for number, candidate in enumerate(candidates):
+        last = number + 1 == len(candidates)
+        body = len(text[candidate.end : len(text) if last else candidates[number + 1].start].strip())
+        if (
+            candidate.start < _CONTENTS_END
+            and body < _CONTENTS_TEXT
+            and any(_same(candidate, other) for other in candidates[number + 1 :])
+        ):
+            run = []
+            continue
+        run.append(candidate)
+        if body < _HEADING_ONLY and not last:
+            continue
+        # The last of a long run has text under it: it is the chapter right after the contents.
+        kept.extend(run if len(run) <= _MOST_TOGETHER else run[-1:])
+        run = []
+    return kept
+
+
+def _same(first: _Candidate, second: _Candidate) -> bool:
+    """Whether two headings are of one chapter: the same words, or the words of one and a title after them."""
+    short, long = sorted((_words(first), _words(second)), key=len)
+    return first.kind == second.kind and long[: len(short)] == short
+
+
+def _words(candidate: _Candidate) -> list[str]:
+    return re.findall(r"\w+", candidate.title.casefold())
+
+
+def _in_sequence(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Drops numbered lines whose number does not follow from the ones before, and all of them if few are left."""
+    kept: list[_Candidate] = []
+    last: list[int] = []
+    for candidate in _with_chapters_named_by_number(candidates):
+        if candidate.kind != "number":
+            kept.append(candidate)
+            continue
+        number = [int(part) for part in candidate.title.split(" ")[0].strip(".").split(".")]
+        if _follows(number, last):
+            last = number
+            kept.append(candidate)
+    numbered = [candidate for candidate in kept if candidate.kind == "number"]
+    if len(numbered) < 3:
+        kept = [candidate for candidate in kept if candidate.kind != "number"]
+    return kept
+
+
+def _with_chapters_named_by_number(candidates: list[_Candidate]) -> Iterator[_Candidate]:
+    """Where "ADVENTURE VI. ..." is followed by "VII. ...", that is the next adventure, not a part of the sixth."""
+    chapter = part = 0
+    for candidate in candidates:
+        words = candidate.title.replace(".", " ").replace(":", " ").split()
+        if candidate.kind == "inner":
+            chapter, part = _roman(words[1]), 0
+        elif candidate.kind == "roman":
+            number = _roman(words[0])
+            if number == chapter + 1 and number != part + 1 and chapter:
+                candidate, chapter, part = replace(candidate, kind="inner"), number, 0
+            else:
+                part = number
+        yield candidate
+
+
+def _roman(numeral: str) -> int:
+    """The value of a Roman numeral, 0 of anything else."""
+    values = [_DIGITS.get(character, 0) for character in numeral]
+    if not all(values):
+        return 0
+    return sum(-value if value < max(values[i:]) else value for i, value in enumerate(values))
+
+
+def _follows(number: list[int], last: list[int]) -> bool:
+    """Whether a section number may come after another: one deeper begins at 0 or 1; else the last part went up."""
+    if not last:
+        return number in ([0], [1]) or number == [1, 1]
+    if len(number) > len(last):
+        return number[: len(last)] == last and all(part <= 1 for part in number[len(last) :])
+    return number[:-1] == last[: len(number) - 1] and 0 < number[-1] - last[len(number) - 1] <= 2

@@ -1,0 +1,135 @@
+"""What a file is: by what its sender claims, and by what its bytes are."""
+
+import re
+from pathlib import PurePath
+from typing import Literal
+
+from retriever.errors import UnreadableFile, UnsupportedFormat
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+Format = Literal["text", "markdown", "html", "pdf", "docx"]
+
+_BY_EXTENSION: dict[str, Format] = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".mdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".docm": "docx",
+    ".txt": "text",
+    ".text": "text",
+}
+_BY_MEDIA_TYPE: dict[str, Format] = {
+    "text/markdown": "markdown",
+    "text/x-markdown": "markdown",
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "application/pdf": "pdf",
+    "application/x-pdf": "pdf",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "text/plain": "text",
+}
+# Extensions of formats that are not text and not read here: their files are refused whatever is in them.
+_UNSUPPORTED = _names(
+    ".doc .dot .rtf .odt .ods .odp .xls .xlsx .xlsm .ppt .pptx .pages .numbers .key .epub .mobi .azw3 .djvu .ps "
+    ".eps .xps .png .jpg .jpeg .gif .bmp .tif .tiff .webp .heic .ico .mp3 .wav .flac .ogg .m4a .mp4 .avi .mov "
+    ".mkv .webm .zip .gz .bz2 .xz .7z .rar .tar .tgz .exe .dll .so .dylib .class .jar .pyc .wasm .bin .iso .dmg "
+    ".sqlite .db .parquet .npy .pkl .pt .safetensors .onnx .ttf .otf .woff .woff2 .msg"
+)
+_UNSUPPORTED_MEDIA = re.compile(
+    r"(?:image/(?!svg)|audio/|video/|font/|application/(?:zip|gzip|x-tar|msword|rtf|epub|vnd\.|x-msdownload|java-archive))"
+)
+# Where several formats begin alike, the longer mark comes first.
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"RIFF", "a RIFF file"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh9", "a bzip2 archive"),
+    (b"\xfd7zXZ\x00", "an xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90\x00", "a program"),
+    (b"\xcf\xfa\xed\xfe", "a program"),
+    (b"\xca\xfe\xba\xbe", "a program"),
+    (b"SQLite format 3\x00", "a database"),
+    (b"{\\rtf", "an RTF document"),
+    (b"%!PS", "a PostScript document"),
+    (b"OggS", "an Ogg file"),
+    (b"ID3", "an MP3 file"),
+    (b"\x00asm", "a WebAssembly module"),
+)
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+)
+
+
+def format_of(data: bytes, *, filename: str | None, media_type: str | None) -> Format:
+    """The format to read the bytes as. Raises UnsupportedFormat where they are not what the name or type claims.
+
+    The file's extension is believed before the media type, which many clients guess. Text may be claimed to be any kind
+    of text; an extension that is not known, as of source code, claims nothing.
+    """
+    suffix = PurePath(filename or "").suffix.lower()
+    kind = (media_type or "").split(";")[0].strip().lower()
+    found = _by_content(data)
+    claims = [claim for claim in (_BY_EXTENSION.get(suffix), _BY_MEDIA_TYPE.get(kind)) if claim]
+    for claim in claims:
+        if claim in ("pdf", "docx") and found != claim:
+            if claim == "docx" and found == "encrypted":
+                raise UnreadableFile("the document is encrypted: remove its password first")
+            raise UnsupportedFormat(f"the file claims to be {_NAMES[claim]}, but holds {_described(found)}")
+    if found in ("pdf", "docx") and all(claim == found for claim in claims):
+        return found  # type: ignore[return-value]
+    if found not in ("html", "text"):
+        claimed = f"the file claims to be {_NAMES[claims[0]]}, but holds" if claims else "the file is"
+        raise UnsupportedFormat(f"{claimed} {_described(found)}, which is not supported")
+    if suffix in _UNSUPPORTED or (not claims and _UNSUPPORTED_MEDIA.match(kind)):
+        raise UnsupportedFormat(f"files of type {suffix or kind} are not supported")
+    if claims:
+        return claims[0]
+    return "html" if found == "html" and not suffix else "text"
+
+
+_NAMES = {
+    "pdf": "a PDF",
+    "docx": "a Word document",
+    "html": "an HTML page",
+    "markdown": "Markdown",
+    "text": "plain text",
+    "encrypted": "an encrypted or old Office document",
+    "zip": "a zip archive",
+}
+
+
+def _described(found: str) -> str:
+    return _NAMES.get(found, found)
+
+
+def _by_content(data: bytes) -> str:
+    """A format, or a description of what else the bytes are; "text" where nothing speaks against it."""
+    head = data[:1024]
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"%PDF-") or (b"%PDF-" in head and b"\0" in head):
+        return "pdf"
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        # The name stands in the zip's directory at the end, and before the member itself in a file that was cut short.
+        return "docx" if b"word/document" in data or b"[Content_Types].xml" in head else "zip"
+    if data.startswith(_OLE):
+        return "encrypted" if _ENCRYPTED_PACKAGE in data else "an old Office document"
+    for magic, name in _MAGIC:
+        if data.startswith(magic):
+            return name
+    return "html" if _HTML.match(data[:4096]) else "text"

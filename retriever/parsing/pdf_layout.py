@@ -1,0 +1,133 @@
+"""Lines of a PDF page -> paragraphs.
+
+A PDF knows where glyphs are and nothing of paragraphs. A line goes on with the next one unless what separates them
+says otherwise: a gap wider than the document's line spacing, another size of type, an indent after a full stop, a line
+that ends early, a list marker.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+_USUAL_SPACING = 1.2  # of lines, in font sizes: the default of most writers
+_ITEM = re.compile(r"(?:[-*•‣◦▪●○–—·]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)])\s")
+_ENDS = re.compile(r"""[.!?:;。！？：；]["'”’)\]」』）]*$""")
+_WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a page: its text, where it begins and ends, its base line and its type size.
+
+    Positions are in points, upwards from the page's foot. `hyphenated` where it ended with a hyphen that `text` leaves
+    out.
+    """
+
+    text: str
+    left: float
+    right: float
+    y: float
+    size: float
+    hyphenated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spot:
+    """Where a line stands in the text, and its top on the page."""
+
+    start: int
+    end: int
+    top: float
+
+
+class Words:
+    """The words of a document, to tell a hyphen that belongs to a word from one that only a line's end called for."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._words = {word.casefold() for text in texts for word in _WORD.findall(text)}
+
+    def keeps_hyphen(self, first: str, second: str) -> bool:
+        """Whether `first-second` is written so elsewhere in the document, and `firstsecond` is not."""
+        first, second = first.casefold(), second.casefold()
+        return f"{first}-{second}" in self._words and first + second not in self._words
+
+
+def spacing_of(pages: Iterable[Sequence[Line]]) -> float:
+    """The document's line spacing in font sizes: the most common one."""
+    ratios: Counter[float] = Counter()
+    for lines in pages:
+        for above, below in pairwise(lines):
+            ratio = (above.y - below.y) / below.size
+            if 0.8 < ratio < 3 and abs(above.size - below.size) < 0.05 * below.size:
+                ratios[round(ratio, 1)] += 1
+    return max(ratios, key=lambda ratio: (ratios[ratio], -ratio), default=_USUAL_SPACING)
+
+
+def page_text(lines: Sequence[Line], *, spacing: float, words: Words) -> tuple[str, list[Spot]]:
+    """The text of a page: paragraphs apart by a blank line, list items by a newline; and where each line is."""
+    parts: list[str] = []
+    spots: list[Spot] = []
+    length = 0
+    for number, line in enumerate(lines):
+        text = line.text
+        if number:
+            above = lines[number - 1]
+            joint = _joint(lines, number, spacing)
+            if joint == " ":
+                cut, joint = _rejoined(above, text, words)
+                if cut:
+                    parts[-1] = parts[-1][:-cut]
+                    length -= cut
+            elif above.hyphenated:
+                joint = "-" + joint
+            parts.append(joint)
+            length += len(joint)
+        spots.append(Spot(start=length, end=length + len(text), top=line.y + line.size))
+        parts.append(text)
+        length += len(text)
+    return "".join(parts), spots
+
+
+def _rejoined(above: Line, text: str, words: Words) -> tuple[int, str]:
+    """How a line and the next of its paragraph are joined: characters to take off its end, and what to put between."""
+    match = _BROKEN_WORD.search(above.text + "-" if above.hyphenated else above.text)
+    following = _WORD.match(text)
+    if match is None:
+        return 0, "-" if above.hyphenated else " "
+    if following is None or not text[0].islower():
+        return 0, "-" if above.hyphenated else ""
+    hyphen = words.keeps_hyphen(match.group(1), following.group())
+    if above.hyphenated:
+        return 0, "-" if hyphen else ""
+    return (0, "") if hyphen else (1, "")
+
+
+def _joint(lines: Sequence[Line], number: int, spacing: float) -> str:
+    """What stands between two lines: a space inside a paragraph, else one newline or two."""
+    above, line = lines[number - 1], lines[number]
+    size = max(above.size, line.size)
+    gap = above.y - line.y
+    ended = bool(_ENDS.search(above.text))
+    goes_on = line.text[0].islower() and not ended
+    if abs(gap) < 0.3 * size:
+        return " "  # one line, in two pieces
+    if gap < 0:  # to the head of another column
+        return " " if goes_on else "\n\n"
+    if abs(above.size - line.size) > 0.08 * size or gap > 1.3 * spacing * size:
+        return "\n\n"
+    if _ITEM.match(line.text):
+        return "\n"
+    if goes_on:
+        return " "
+    column = [other.right for other in lines if abs(other.left - line.left) < 3 * size]
+    width = max(column) - min(above.left, line.left)
+    short = above.right < max(column) - 0.15 * width
+    indented = 0.8 * size < line.left - above.left < 6 * size
+    if ended and (short or indented):
+        return "\n\n"
+    if above.right < max(column) - 0.4 * width and not above.text.endswith((",", "-")):
+        return "\n"
+    return " "
