@@ -166,7 +166,8 @@ def _upload(running: Server, path: Path, collection: str) -> str | None:
     files = {"file": (path.name, path.read_bytes(), "text/plain")}
     reply = running.client.post("/documents", params={"wait": 0}, files=files, data={"collection": collection})
     reply.raise_for_status()
-    return reply.json().get("job")
+    job = reply.json().get("job")
+    return None if job is None else str(job)
 
 
 def _finish(running: Server, job: str) -> None:
