@@ -45,7 +45,6 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
         version=importlib.metadata.version("lectern"),
         description="Questions about, and summaries of, long documents, cited to the character.",
         lifespan=lifespan,
-        root_path=settings.root_path,
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         redirect_slashes=False,
