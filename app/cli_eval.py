@@ -1,0 +1,126 @@
+"""Measure answers, retrieval and summaries on your own data, in this process and on a temporary data directory."""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import terminal
+from app.cli_support import print_json, settings_of
+
+if TYPE_CHECKING:
+    from app.evaluation import ProgressLine
+    from app.local import Make
+    from app.wiring import Lectern
+
+
+def add_commands(commands: Any) -> None:
+    """Add `qa`, `retrieval` and `summaries` to the parsers of `lectern eval`."""
+    qa = _command(commands, "qa", _qa, "exact match, F1 and abstention on a set in SQuAD's format")
+    qa.add_argument("--set", metavar="FILE", type=Path, required=True, help="SQuAD 1.1 or 2.0 format")
+    qa.add_argument(
+        "--unit",
+        choices=("paragraph", "article", "collection"),
+        default="article",
+        help="what a question is asked of: its paragraph as inline text, its article as one document, or all articles",
+    )
+    qa.add_argument("--top-k", metavar="N", type=int, default=8, help="passages to read (default: 8)")
+    qa.add_argument("--records", metavar="FILE", type=Path, help="write a line of JSON for each question")
+
+    retrieval = _command(commands, "retrieval", _retrieval, "nDCG, recall and MRR on a collection in BEIR's format")
+    for name in ("corpus", "queries", "qrels"):
+        retrieval.add_argument(f"--{name}", metavar="FILE", type=Path, required=True)
+
+    summaries = _command(commands, "summaries", _summaries, "ROUGE and BLEU beside baselines, on rows of JSON")
+    summaries.add_argument(
+        "--set", metavar="FILE", type=Path, required=True, help="rows of id, text, references, words"
+    )
+    summaries.add_argument("--systems", metavar="A,B", type=lambda value: value.split(","), help="default: all")
+    summaries.add_argument("--cap", metavar="SECONDS", type=float, default=60.0, help="for one document of a baseline")
+    summaries.add_argument("--oracle", action="store_true", help="measure the best possible extract too")
+
+
+def _command(commands: Any, name: str, run: Callable[..., int], help: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    added.add_argument("--limit", metavar="N", type=int, help="a random sample of this many")
+    added.add_argument("--seed", metavar="S", type=int, default=13, help="of the sample (default: 13)")
+    added.add_argument("--json", metavar="OUT", help="write the measures to this file; - is standard output")
+    added.set_defaults(run=run)
+    return added
+
+
+def _qa(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from app.evaluation import evaluate_qa
+
+    with _lectern(arguments, make) as (lectern, progress):
+        measures = evaluate_qa(
+            lectern,
+            arguments.set,
+            unit=arguments.unit,
+            limit=arguments.limit,
+            seed=arguments.seed,
+            top_k=arguments.top_k,
+            records=arguments.records,
+            progress=progress,
+        )
+    return _report(arguments, measures.as_dict())
+
+
+def _retrieval(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from app.evaluation import evaluate_retrieval
+
+    with _lectern(arguments, make) as (lectern, progress):
+        measures = evaluate_retrieval(
+            lectern,
+            corpus=arguments.corpus,
+            queries=arguments.queries,
+            qrels=arguments.qrels,
+            limit=arguments.limit,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    return _report(arguments, {mode: measured.as_dict() for mode, measured in measures.items()})
+
+
+def _summaries(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from app.evaluation import evaluate_summaries
+
+    with _lectern(arguments, make) as (lectern, progress):
+        measures = evaluate_summaries(
+            lectern,
+            arguments.set,
+            systems=arguments.systems,
+            limit=arguments.limit,
+            seed=arguments.seed,
+            cap_seconds=arguments.cap,
+            oracle=arguments.oracle,
+            progress=progress,
+        )
+    return _report(arguments, {system: measured.as_dict() for system, measured in measures.items()})
+
+
+@contextmanager
+def _lectern(arguments: argparse.Namespace, make: "Make | None") -> "Iterator[tuple[Lectern, ProgressLine]]":
+    from app import local
+    from app.evaluation import ProgressLine
+    from app.wiring import build
+
+    progress = ProgressLine()
+    try:
+        with local.temporary(settings_of(arguments), make=make or build) as lectern:
+            yield lectern, progress
+    finally:
+        progress.close()
+
+
+def _report(arguments: argparse.Namespace, measures: Mapping[str, Any]) -> int:
+    from app.evaluation import write_json
+
+    if arguments.json == "-":
+        print_json(measures)
+    else:
+        terminal.show_measures(measures)
+    if arguments.json not in (None, "-"):
+        write_json(Path(arguments.json), measures)
+    return 0

@@ -1,0 +1,134 @@
+"""Documents and questions in this process, without a server: what the command line stands on."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app import telemetry
+from app.errors import JobFailed
+from app.jobs import OVER
+from app.schemas import AskReply, AskRequest, SearchReply, SearchRequest, SummarizeReply, SummarizeRequest
+from app.settings import Settings
+from app.sources import SourceText
+from app.summarizing import summarize_texts
+from app.wiring import DEFAULT_TENANT, Lectern, build, free_cores
+from retriever.parsing import parse
+from retriever.store import version_of
+
+Make = Callable[[Settings], Lectern]
+Progress = Callable[[int, int | None, str], None]
+
+POLL_SECONDS = 0.2  # how often the progress of a job is looked at
+
+
+@contextmanager
+def opened(settings: Settings, *, make: Make = build) -> Iterator[Lectern]:
+    """A Lectern on the settings' data directory, its jobs running, closed at the end."""
+    lectern = make(settings)
+    try:
+        lectern.jobs.start()
+        yield lectern
+    finally:
+        lectern.close()
+
+
+@contextmanager
+def temporary(settings: Settings, *, make: Make = build) -> Iterator[Lectern]:
+    """A Lectern on an empty directory of its own, which is gone afterwards; the settings' store is not touched."""
+    with tempfile.TemporaryDirectory(prefix="lectern-", ignore_cleanup_errors=True) as folder:
+        own = settings.model_copy(update={"data_dir": Path(folder), "database_url": None})
+        with opened(own, make=make) as lectern:
+            yield lectern
+
+
+def files_under(paths: Iterable[Path]) -> list[Path]:
+    """The files that are named, and for a directory all in it, sorted; what begins with a dot is passed over.
+
+    Raises FileNotFoundError.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (each for each in sorted(path.rglob("*")) if each.is_file())
+            found.extend(each for each in inside if not any(p.startswith(".") for p in each.relative_to(path).parts))
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FileNotFoundError(f"no file '{path}'")
+    return list(dict.fromkeys(found))
+
+
+def add(lectern: Lectern, path: Path, *, collection: str, progress: Progress) -> tuple[str, bool]:
+    """Store and index a file; its document's id, and whether anything changed.
+
+    A file that was added before from the same place is replaced, under its id. Raises JobFailed with the reason.
+    """
+    data = path.read_bytes()
+    place = str(path.resolve())
+    known = lectern.store.matching(DEFAULT_TENANT, collection=collection, filters={"path": place})
+    if known and lectern.store.file(DEFAULT_TENANT, known[0])[0] == data:
+        return known[0], False
+    accepted = lectern.store.accept(
+        DEFAULT_TENANT,
+        collection=collection,
+        data=data,
+        filename=path.name,
+        media_type=None,
+        title=None,
+        metadata={"path": place},
+        document_id=known[0] if known else None,
+        deduplicate=False,
+    )
+    if accepted.job_id is not None:
+        lectern.jobs.changed()
+        _follow(lectern, accepted.job_id, progress)
+    return accepted.document.id, True
+
+
+def ask(lectern: Lectern, request: AskRequest) -> AskReply:
+    """The answer to one question, with an id as the service would give it."""
+    return lectern.answering.ask(DEFAULT_TENANT, request).model_copy(update=_identifier())
+
+
+def search(lectern: Lectern, request: SearchRequest) -> SearchReply:
+    """The passages nearest to a query."""
+    return lectern.finder.search(DEFAULT_TENANT, request).model_copy(update=_identifier())
+
+
+def summarize_files(
+    paths: Iterable[Path], request: SummarizeRequest, *, settings: Settings, progress: Progress
+) -> tuple[SummarizeReply, list[SourceText]]:
+    """A summary of files together, and their texts. Nothing is stored or indexed, and only the encoder is loaded.
+
+    Raises parsing errors and model errors.
+    """
+    import torch
+
+    from model.encoder import MiniLMEncoder
+
+    sources = []
+    for path in paths:
+        document = parse(path.read_bytes(), filename=path.name)
+        version = version_of(document.text)
+        title = document.title or path.name
+        sources.append(SourceText(document_id=None, title=title, version=version, document=document))
+    torch.set_num_threads(settings.threads or free_cores())
+    encoder = MiniLMEncoder.load(settings.encoder_path)
+    reply = summarize_texts(sources, request, encoder=encoder, progress=progress)
+    return reply.model_copy(update=_identifier()), sources
+
+
+def _follow(lectern: Lectern, job_id: str, progress: Progress) -> None:
+    while True:
+        job = lectern.jobs.wait(DEFAULT_TENANT, job_id, timeout=POLL_SECONDS)
+        progress(job.done, job.total, job.unit or "passages")
+        if job.status in OVER:
+            break
+    if job.status != "succeeded":
+        raise JobFailed(job.problem or {"detail": f"the job was {job.status}"})
+
+
+def _identifier() -> Mapping[str, Any]:
+    return {"request_id": telemetry.new_request_id()}
