@@ -1,6 +1,7 @@
 """Measure answers, retrieval and summaries on your own data, in this process and on a temporary data directory."""
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,7 @@ def _lectern(arguments: argparse.Namespace, make: "Make | None") -> "Iterator[tu
     from app.evaluation import ProgressLine
     from app.wiring import build
 
-    progress = ProgressLine()
+    progress = ProgressLine(sys.stderr)
     try:
         with local.temporary(settings_of(arguments), make=make or build) as lectern:
             yield lectern, progress

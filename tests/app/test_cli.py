@@ -1,0 +1,190 @@
+"""The command line, with small fakes for the models where what they say does not matter."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app import terminal
+from app.cli import main
+from app.settings import Settings
+from app.wiring import Lectern, build
+from tests.fakes import HashingEncoder, OverlapReader
+
+LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
+
+Run = Callable[..., int]
+
+
+def make(settings: Settings) -> Lectern:
+    return build(settings, encoder=HashingEncoder(), reader=OverlapReader())
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("LECTERN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lease.md").write_text(LEASE)
+    return lambda *argv: main(list(argv), make=make)
+
+
+def test_a_question_is_answered_from_a_file_with_its_line(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ask", "lease.md", "What is the yearly rent of the mill?") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("barley  (")
+    assert "lease.md, line 7: “The yearly rent of the mill is barley.”" in out
+    assert "\x1b" not in out
+
+
+def test_json_is_the_reply_of_the_api_and_its_citations_hold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ask", "lease.md", "--json", "What is the yearly rent of the mill?") == 0
+    reply = json.loads(capsys.readouterr().out)
+    citation = reply["citations"][0]
+    assert LEASE[citation["start"] : citation["end"]] == citation["quote"] == reply["answer"] == "barley"
+    assert len(reply["request_id"]) == 32
+    assert {"confidence", "alternatives", "read", "model", "timings_ms"} < reply.keys()
+
+
+def test_no_answer_in_the_documents_is_exit_code_1(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ask", "lease.md", "Who painted Guernica?") == 1
+    assert "The documents do not say." in capsys.readouterr().out
+
+
+def test_asking_files_keeps_nothing(run: Run, tmp_path: Path) -> None:
+    run("ask", "lease.md", "What is the yearly rent of the mill?")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_directory_is_asked_as_all_its_files_and_hidden_ones_are_passed_over(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner" / "rent.md").write_text(LEASE)
+    (folder / ".secret.md").write_text("The yearly rent of the mill is gold.")
+    (folder / "empty.txt").write_text(" ")
+    assert run("ask", "folder", "What is the yearly rent of the mill?") == 0
+    shown = capsys.readouterr()
+    assert "folder/inner/rent.md, line 7" in shown.out
+    assert "gold" not in shown.out
+    assert "folder/empty.txt" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["ask", "absent.pdf", "Why?"], "no file 'absent.pdf'"),
+        (["ask", "Why?", "lease.md"], "the question comes last"),
+        (["ask", "lease.md", "--top-k", "99", "Why?"], "top_k"),
+        (["ask", "empty.txt", "Why?"], "empty.txt"),
+        (["summarize", "absent.txt"], "no file 'absent.txt'"),
+        (["summarize", "lease.md", "--ratio", "2"], "ratio"),
+        (["eval", "qa", "--set", "absent.json"], "absent.json"),
+        (["reindex", "--collection", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line_with_exit_code_2(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], told: str
+) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    assert run(*argv) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("lectern: ")
+    assert shown.err.count("\n") == 1
+    assert told in shown.err
+
+
+@pytest.mark.parametrize("argv", [[], ["fly"], ["ask"], ["serve", "--port", "99999"], ["ask", "--nope", "a", "b"]])
+def test_a_misspelt_command_line_shows_its_usage_with_exit_code_2(
+    run: Run, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        run(*argv)
+    assert exit_.value.code == 2
+    assert "usage: lectern" in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LECTERN_POTR", "1")
+    assert run("ask", "lease.md", "Why?") == 2
+    assert "did you mean LECTERN_PORT?" in capsys.readouterr().err
+
+
+def test_files_are_ingested_once_replaced_when_they_change_and_found_again(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "lease.md").write_text(LEASE)
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing")
+    assert run("ingest", "folder") == 1
+    shown = capsys.readouterr()
+    assert shown.out == "1 added, 0 unchanged, 1 refused\n"
+    assert "folder/broken.pdf: " in shown.err
+    (folder / "broken.pdf").unlink()
+    assert run("ingest", "folder") == 0
+    assert capsys.readouterr().out == "0 added, 1 unchanged, 0 refused\n"
+    (folder / "lease.md").write_text(LEASE.replace("barley", "wheat"))
+    assert run("ingest", "folder") == 0
+    assert run("reindex") == 0
+    capsys.readouterr()
+    assert run("ask", "What is the yearly rent of the mill?") == 0
+    assert capsys.readouterr().out.startswith("wheat  (")
+    assert run("search", "yearly rent") == 0
+    hits = capsys.readouterr().out
+    assert "wheat" in hits
+    assert "barley" not in hits
+
+
+def test_data_names_the_place_where_asked_files_are_kept(run: Run, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    assert run("ask", "lease.md", "--data", str(kept), "What is the yearly rent of the mill?") == 0
+    assert run("ask", "--data", str(kept), "What is the yearly rent of the mill?") == 0
+
+
+def test_a_summary_names_the_lines_of_its_sentences(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text(
+        "The lamp was lit at dusk.\n\nThe keeper slept by day.\n\nShips passed at noon.\n"
+    )
+    assert run("summarize", "notes.txt", "--sentences", "2", "lease.md") == 0
+    out = capsys.readouterr().out
+    assert "Sources:\n  1. " in out
+    assert ", line " in out
+    assert "characters." in out
+    assert run("summarize", "notes.txt", "--words", "5", "--format", "bullets", "--json") == 0
+    reply = json.loads(capsys.readouterr().out)
+    assert reply["summary"].startswith("- ")
+    assert reply["coverage"]["characters_read"] == (tmp_path / "notes.txt").stat().st_size
+
+
+def test_version_is_the_one_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("version") == 0
+    assert capsys.readouterr().out == "lectern 0.1.0\n"
+
+
+def test_nothing_heavy_is_imported_to_show_help() -> None:
+    script = (
+        "import sys\nfrom app.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'fastapi', 'pydantic', 'sqlalchemy', 'faiss', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "serve" in done.stdout
+
+
+def test_the_quote_is_emphasized_on_a_terminal_only(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "colours", lambda stream: True)
+    assert run("ask", "lease.md", "What is the yearly rent of the mill?") == 0
+    assert "mill is \x1b[1mbarley\x1b[0m." in capsys.readouterr().out
