@@ -64,8 +64,19 @@ def describe(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         _, made = models_json_schema([(model, "validation") for model in _BODIES], ref_template=REFERENCE)
         document.setdefault("components", {}).setdefault("schemas", {}).update(made["$defs"])
+        _drop_framework_errors(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """FastAPI adds its own shape of a 422 to routes that do not name one; no route ever answers with it."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

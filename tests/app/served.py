@@ -1,0 +1,65 @@
+"""The service as a process of its own: `python -m tests.app.served` serves with fakes, `app.main` with the models."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Server:
+    """A running server on a free loopback port; its standard error is its log."""
+
+    def __init__(self, data_dir: Path, *, module: str = "tests.app.served", **settings: str) -> None:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LECTERN_")}
+        environment |= {"LECTERN_DATA_DIR": str(data_dir), "LECTERN_PORT": "0", "OMP_NUM_THREADS": "1"}
+        environment |= {f"LECTERN_{name.upper()}": value for name, value in settings.items()}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        self.log: list[dict] = []
+        self.url = self._started()
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def _started(self) -> str:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if not line.startswith("{"):
+                raise AssertionError(line + self.process.communicate()[1])
+            self.log.append(json.loads(line))
+            if " running on http://" in self.log[-1]["event"]:
+                return "http://" + self.log[-1]["event"].split(" running on http://")[1].split()[0]
+        self.process.communicate()
+        raise AssertionError(f"the server ended with {self.process.returncode}: {self.log}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ends the process and reads the rest of its log; returns its exit status."""
+        self.client.close()
+        self.process.send_signal(how)
+        _, rest = self.process.communicate(timeout=60)
+        self.log += [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
+        return self.process.returncode
+
+
+def main(arguments: Sequence[str] = ()) -> None:
+    """Serve with fakes, with the settings of the environment."""
+    from app import main as service
+    from app.settings import load_settings
+    from app.wiring import build
+    from tests.fakes import HashingEncoder, OverlapReader
+
+    make = service.create_app
+    service.create_app = lambda settings: make(  # type: ignore[assignment]
+        settings, make=lambda it: build(it, encoder=HashingEncoder(), reader=OverlapReader())
+    )
+    service.serve(load_settings())
+
+
+if __name__ == "__main__":
+    main()
