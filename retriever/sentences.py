@@ -18,7 +18,7 @@ MAX_SENTENCE = 600
 # No text is hard-wrapped wider than this; a longer line is a whole paragraph.
 _WIDEST_WRAP = 160
 # What the library gets of a paragraph at once: its time grows with the square of the sentences in it.
-_WINDOW = 4_000
+_WINDOW = 2_000
 
 _LINE = re.compile(r"([^\r\n\x0b\x0c\x85\u2028\u2029]*)(\r\n|[\r\n\x0b\x0c\x85\u2028\u2029]|\Z)")
 _ITEM = re.compile(
@@ -29,6 +29,15 @@ _LONE_ITEM = re.compile(r"[ \t]*(?:#{1,6}\s|```|~~~|\|.*\|\s*$)")
 _TERMINAL = re.compile(r"""[.!?。！？｡…:：;；]["'”’»」』)\]）】*_]*$""")
 _CONTINUES = re.compile(r"""[,、，\-–—(\["“‘]$""")
 _HAS_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+# Hidden from the library, see _ends.
+_MASK = {ord(character): " " for character in "\"“”„‟«»‹›'‘’`()[]{}（）［］「」『』【】〔〕"}
+_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_CLOSERS = re.compile(r"""["'”’»›)\]}）］」』】〕*_]+""")
+# Before a small letter: a quotation's own end ("Why?" he asked), a unit or a number with a full stop.
+_NO_END = re.compile(r"""(?:[.!?…]["'”’»)\]}]+|\b(?:\w{1,3}|[\d.]+)\.)$""")
+_BEFORE_NUMBERS = re.compile(
+    r"\b(?:nos?|figs?|eqs?|secs?|ch|chap|vols?|pp?|arts?|approx|ca|paras?|cl|refs?|tab|nr|op|app)\.$", re.IGNORECASE
+)
 _WHITE_SPACE = re.compile(r"\s")
 _WORD_CHARACTER = re.compile(r"\w")
 
@@ -124,23 +133,46 @@ def _breaks(text: str, line: tuple[int, int], following: tuple[int, int], width:
 
 
 def _boundaries(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """The library's sentences of one paragraph, without the white space between them."""
+    """The sentences of one paragraph, without the white space between them."""
     while first < last:
         stop = last if last - first <= _WINDOW else _cut(text, first, first + _WINDOW)
-        # One code point for one, so that the library's offsets are the text's: it ends paragraphs at newlines.
-        flat = _WHITE_SPACE.sub(" ", text[first:stop])
-        language = "zh" if _HAS_CJK.search(flat) else "en"
-        found = [
-            (first + boundary["start_index"], first + boundary["end_index"])
-            for boundary in sentencex.get_sentence_boundaries(language, flat)
-        ]
-        if stop < last and len(found) > 1:
-            stop = found.pop()[0]  # cut short by the window: the next one begins with it
-        for begin, end in found:
-            begin, end = _trim(text, begin, end)
-            if begin < end:
-                yield begin, end
+        ends = _ends(text[first:stop])
+        if stop < last and len(ends) > 1:
+            ends.pop()  # cut short by the window: the next one begins with it
+            stop = first + ends[-1]
+        start = first
+        for end in ends:
+            begin, finish = _trim(text, start, first + end)
+            if begin < finish:
+                yield begin, finish
+            start = first + end
         first = stop
+
+
+def _ends(paragraph: str) -> list[int]:
+    """Where the sentences of a paragraph end; the last is its own end."""
+    # One code point for one, so that the library's offsets are the text's. It ends paragraphs at newlines, and takes
+    # whatever stands between two quotation marks, apostrophes or brackets for one sentence: they are hidden from it.
+    masked = _APOSTROPHE.sub("x", _WHITE_SPACE.sub(" ", paragraph)).translate(_MASK)
+    language = "zh" if _HAS_CJK.search(masked) else "en"
+    ends: list[int] = []
+    for boundary in sentencex.get_sentence_boundaries(language, masked):
+        end = len(masked[: boundary["end_index"]].rstrip())
+        closed = _CLOSERS.match(paragraph, end)
+        end = closed.end() if closed else end
+        if end > (ends[-1] if ends else 0) and not _goes_on(paragraph, end):
+            ends.append(end)
+    if not ends or paragraph[ends[-1] :].strip():
+        ends.append(len(paragraph))
+    return ends
+
+
+def _goes_on(paragraph: str, end: int) -> bool:
+    """Whether a sentence goes on after what the library took for its end."""
+    following = paragraph[end : end + 20].lstrip(" \t\r\n\"“‘'([")[:1]
+    if following.isdigit():
+        return bool(_BEFORE_NUMBERS.search(paragraph, max(0, end - 10), end))
+    return following.islower() and bool(_NO_END.search(paragraph, max(0, end - 10), end))
 
 
 def _bounded(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
