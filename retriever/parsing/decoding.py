@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from charset_normalizer import from_bytes
+import chardet
 
 from retriever.errors import UnsupportedFormat
 
@@ -15,57 +15,72 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Encodings that documents are found in; leaving out the EBCDIC and DOS pages keeps short texts from landing there.
-_CANDIDATES = [
-    "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1252", "cp1251", "koi8_r", "cp1250", "cp1253", "cp1254",
-    "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "iso8859_2", "mac_roman",
-]  # fmt: skip
 _SAMPLE = 64_000
-# Bytes below 0x20 that no text holds; tabs, line ends, form feeds and escapes are left out, NUL counts.
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+# https://encoding.spec.whatwg.org/#names-and-labels
+_WHATWG = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}
+# Python's codecs for other things than documents; some take quadratic time.
+_NO_DOCUMENTS = frozenset(["idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "utf-7"])
+# Characters that no text holds; tabs, line ends, form feeds and escapes are left out, NUL counts.
+_CONTROL = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_MOST_CONTROL = 0.02
+# Below it the detector is guessing, and what the web falls back on is the better guess: a few accents in English.
+_LEAST_CONFIDENCE = 0.1
 
 
 def decode(data: bytes, *, declared: str | None = None) -> tuple[str, tuple[str, ...]]:
     """The text of a file and warnings about it; a byte order mark is dropped.
 
     A byte order mark decides; else the `declared` encoding if it is known and fits the bytes; else UTF-8 where the
-    bytes are valid, or nearly so; else UTF-16 or UTF-32 by their zero bytes; else what charset-normalizer finds.
+    bytes are valid, or nearly so; else UTF-16 or UTF-32 by their zero bytes; else what chardet finds.
     Raises UnsupportedFormat where the bytes are no text.
     """
-    for mark, encoding in _MARKS:
+    for mark, marked in _MARKS:
         if data.startswith(mark):
-            return _lenient(data[len(mark) :], encoding)
+            return _lenient(data[len(mark) :], marked)
     if declared and (text := _as_declared(data, declared)) is not None:
         return text, ()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
-        if "\0" not in text[:_SAMPLE] or not (wide := _wide(data)):
-            if len(_CONTROL.findall(data[:_SAMPLE])) > len(data[:_SAMPLE]) // 20:
-                raise UnsupportedFormat("the file is not text")
-            return text, ()
-        return _lenient(data, wide)
-    if wide := _wide(data):
-        return _lenient(data, wide)
-    if len(_CONTROL.findall(data[:_SAMPLE])) > len(data[:_SAMPLE]) // 100:
+    encoding = _wide(data)
+    if encoding is None and (_is_utf8(data) or _nearly_utf8(data)):
+        encoding = "utf-8"
+    text, warnings = _lenient(data, encoding or _detected(data))
+    sample = text[:_SAMPLE]
+    if len(_CONTROL.findall(sample)) > _MOST_CONTROL * len(sample):
         raise UnsupportedFormat("the file is not text")
-    if _nearly_utf8(data):
-        return _lenient(data, "utf-8")
-    best = from_bytes(data[:_SAMPLE], cp_isolation=_CANDIDATES).best()
-    if best is None:
+    return text, warnings
+
+
+def _detected(data: bytes) -> str:
+    """The encoding that chardet finds. Raises UnsupportedFormat where it finds none."""
+    found = chardet.detect(data[:_SAMPLE])
+    if found["encoding"] is None:
         raise UnsupportedFormat("the file is not text in any known encoding")
-    return _lenient(data, best.encoding)
+    if found["confidence"] < _LEAST_CONFIDENCE and _as_declared(data, "cp1252") is not None:
+        return "cp1252"
+    return _python_name(found["encoding"]) or "cp1252"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _python_name(encoding: str) -> str | None:
+    """The codec for an encoding's name, as browsers take it: Latin-1 means Windows-1252, and so on."""
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        return None
+    return None if name in _NO_DOCUMENTS else _WHATWG.get(name, name)
 
 
 def _as_declared(data: bytes, declared: str) -> str | None:
     """The text in the encoding that the file or its sender names; None where that is unknown or does not fit."""
+    name = _python_name(declared)
     try:
-        name = codecs.lookup(declared).name
-        # What the web calls Latin-1 is Windows-1252, and GB2312 its superset (WHATWG Encoding Standard).
-        name = {"iso8859-1": "cp1252", "ascii": "cp1252", "gb2312": "gb18030", "gbk": "gb18030"}.get(name, name)
-        return data.decode(name)
+        return data.decode(name) if name else None
     except (LookupError, UnicodeError):
         return None
 
