@@ -20,7 +20,7 @@ DATA ?= ../shared/data
 
 # PyTorch's own index of CPU wheels, tried first; the same pin from PyPI is a build with CUDA on Linux.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-TORCH := $(shell grep '^torch==' constraints.txt)
+TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 
 # Allocation dominates CPU time on virtual machines; tcmalloc made a training step 4 times faster.
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
@@ -51,11 +51,11 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.python
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
-	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(BIN)/pip install -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -c constraints.txt -e '.[dev]'
 	@touch $@
 
 run: $(VENV)/.installed
@@ -75,10 +75,10 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev
-	$(FAST) $(BIN)/python -m bench.speed --data $(DATA)
+	$(FAST) $(BIN)/python -m bench.speed --data $(DATA) $(BENCH_ARGS)
 
 eval: $(VENV)/.installed-dev
-	$(FAST) $(BIN)/python -m bench.quality --data $(DATA)
+	$(FAST) $(BIN)/python -m bench.quality --data $(DATA) $(EVAL_ARGS)
 
 train-reader: $(VENV)/.installed
 	$(FAST) $(BIN)/python -m model.training.reader $(ARGS)

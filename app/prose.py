@@ -54,7 +54,7 @@ def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> lis
         and _is_prose(line)
         for line in lines
     ]
-    if sum(passed) < min(3, len(lines)) or sum(passed) < 0.02 * len(lines):
+    if sum(passed) <= 0.02 * len(lines):
         passed = [count_words(line) >= FEWEST_WORDS and _letters(line) > 0.4 for line in lines]
     if not any(passed):
         passed = [any(map(str.isalnum, line)) for line in lines]
