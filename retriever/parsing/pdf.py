@@ -13,7 +13,7 @@ from retriever.errors import LimitExceeded, NoText, UnreadableFile
 from retriever.parsing.limits import Limits
 from retriever.parsing.normalization import normalize
 from retriever.parsing.outline import Heading, sections_of
-from retriever.parsing.pdf_layout import Line, Spot, Words, page_text, spacing_of
+from retriever.parsing.pdf_layout import Line, Spot, Words, page_text, spacing_of, without_furniture
 from retriever.types import Page, ParsedDocument
 
 MEDIA_TYPE = "application/pdf"
@@ -22,7 +22,10 @@ MEDIA_TYPE = "application/pdf"
 # does not keep a short one waiting.
 _PDFIUM = threading.Lock()
 _LINE_ENDS = frozenset([0x0A, 0x0D])
-_HYPHENS = frozenset([0x02, 0xAD, 0xFFFE])  # how PDFium reports a hyphen that only a line's end called for
+# How PDFium reports a hyphen at a line's end, which it takes for one that only the line's end called for. It stands
+# for the line's end too.
+_HYPHENS = frozenset([0x02, 0xFFFE])
+_SOFT_HYPHEN = "\xad"
 _MOST_BOOKMARKS = 10_000
 
 
@@ -66,6 +69,8 @@ def _assembled(
     pages: list[list[Line]], bookmarks: list[_Bookmark], *, title: str | None, broken: list[int]
 ) -> ParsedDocument:
     """Joins the pages' texts, and places the bookmarks in them."""
+    empty = [number for number, lines in enumerate(pages, start=1) if not lines and number not in broken]
+    pages = without_furniture(pages)
     spacing = spacing_of(pages)
     words = Words(line.text for lines in pages for line in lines)
     parts: list[str] = []
@@ -86,7 +91,6 @@ def _assembled(
             length += len(text)
     text = normalize("".join(parts))
     headings = _headings(text, bookmarks, ranges, spots)
-    empty = [page.number for page in ranges if page.start == page.end and page.number not in broken]
     warnings = [f"no text on {_listed(empty)}"] if empty else []
     warnings += [f"could not read {_listed(broken)}"] if broken else []
     return ParsedDocument(
@@ -219,27 +223,25 @@ def _lines_of(raw: "ctypes._Pointer[ctypes.c_int]") -> Iterator[Line]:
     places: list[int] = []
     for place in range(pdfium.FPDFText_CountChars(raw)):
         unit = pdfium.FPDFText_GetUnicode(raw, place)
-        if unit not in _LINE_ENDS:
+        if unit not in _LINE_ENDS and unit not in _HYPHENS:
             units.append(unit)
             places.append(place)
         elif units:
-            if (line := _line(raw, units, places)) is not None:
+            if (line := _line(raw, units, places, hyphenated=unit in _HYPHENS)) is not None:
                 yield line
             units, places = [], []
-    if units and (line := _line(raw, units, places)) is not None:
+    if units and (line := _line(raw, units, places, hyphenated=False)) is not None:
         yield line
 
 
-def _line(raw: "ctypes._Pointer[ctypes.c_int]", units: list[int], places: list[int]) -> Line | None:
-    hyphenated = units[-1] in _HYPHENS
-    # Above U+FFFF PDFium gives UTF-16 halves on some systems: decoding makes one character of them.
-    packed = b"".join(unit.to_bytes(2 if unit < 0x10000 else 4, "little") for unit in units if unit < 0x10000)
-    text = packed.decode("utf-16-le", errors="replace") if all(unit < 0x10000 for unit in units) else None
-    if text is None:
-        text = "".join(chr(unit) for unit in units)
-    for unit in _HYPHENS:
-        text = text.replace(chr(unit), "")
-    text = " ".join(text.replace("\0", " ").split())
+def _line(
+    raw: "ctypes._Pointer[ctypes.c_int]", units: list[int], places: list[int], *, hyphenated: bool
+) -> Line | None:
+    # Above U+FFFF PDFium gives UTF-16 halves on some systems: decoding them together makes one character of two.
+    packed = b"".join(chr(unit).encode("utf-16-le", errors="surrogatepass") for unit in units if unit < 0x110000)
+    text = packed.decode("utf-16-le", errors="replace").replace("\0", " ")
+    hyphenated = hyphenated or text.rstrip().endswith(_SOFT_HYPHEN)
+    text = " ".join(text.replace(_SOFT_HYPHEN, "").split())
     if not text:
         return None
     inked = [place for place, unit in zip(places, units, strict=True) if unit not in (0x20, 0xA0)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 _USUAL_SPACING = 1.2  # of lines, in font sizes: the default of most writers
+_FEWEST_REPEATS = 3
 _ITEM = re.compile(r"(?:[-*•‣◦▪●○–—·]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)])\s")
 _ENDS = re.compile(r"""[.!?:;。！？：；]["'”’)\]」』）]*$""")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -53,6 +54,48 @@ class Words:
         """Whether `first-second` is written so elsewhere in the document, and `firstsecond` is not."""
         first, second = first.casefold(), second.casefold()
         return f"{first}-{second}" in self._words and first + second not in self._words
+
+
+def without_furniture(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """The pages without running heads and feet and page numbers; of a head that repeats, the first one stays.
+
+    Only the first and last lines of a page are looked at, and only what at least three pages show at the same height
+    goes: the same words, or words with a number that grows by one a page.
+    """
+    seen: dict[tuple[str, int, int | None], list[int]] = {}
+    for number, lines in enumerate(pages):
+        for line in _outermost(lines):
+            for key in _furniture_keys(line, number):
+                seen.setdefault(key, []).append(number)
+    repeated = {key: numbers for key, numbers in seen.items() if len(set(numbers)) >= _FEWEST_REPEATS}
+    kept: list[list[Line]] = []
+    for number, lines in enumerate(pages):
+        edges = _outermost(lines)
+        gone = []
+        for line in edges:
+            same = [key for key in _furniture_keys(line, number) if key in repeated]
+            counted = any(key[2] is not None for key in same)
+            if counted or any(repeated[key][0] != number for key in same):
+                gone.append(line)
+        kept.append([line for line in lines if not any(line is other for other in gone)])
+    return kept
+
+
+def _outermost(lines: Sequence[Line]) -> list[Line]:
+    """The highest and the lowest line of a page, which need not be the first and the last."""
+    if len(lines) < 2:
+        return list(lines)
+    return [max(lines, key=lambda line: line.y), min(lines, key=lambda line: line.y)]
+
+
+def _furniture_keys(line: Line, number: int) -> list[tuple[str, int, int | None]]:
+    """What a line would share with its likes on other pages: words and height, and a page number less the page."""
+    height = round(line.y)
+    keys: list[tuple[str, int, int | None]] = [(line.text, height, None)]
+    for match in re.finditer(r"\d{1,4}", line.text):
+        masked = f"{line.text[: match.start()]}#{line.text[match.end() :]}"
+        keys.append((masked, height, int(match.group()) - number))
+    return keys
 
 
 def spacing_of(pages: Iterable[Sequence[Line]]) -> float:
