@@ -70,9 +70,8 @@ def test_the_commands_of_the_image_are_valid_shell(command: str) -> None:
 def test_the_build_takes_torch_and_the_requirements_from_the_project_s_own_pins(tmp_path: Path) -> None:
     runs = [each.value for each in instructions() if each.name == "RUN"]
     (torch,) = (run for run in runs if "TORCH_INDEX" in run)
-    pin = subprocess.check_output(["sh", "-c", f"echo {torch.split()[-2]} {torch.split()[-1]}"], cwd=ROOT, text=True)
     shell = re.search(r"\$\(sed .*constraints\.txt\)", torch)
-    assert shell, pin
+    assert shell
     pin = subprocess.check_output(["sh", "-c", f'printf %s "{shell.group()}"'], cwd=ROOT, text=True)
     assert re.fullmatch(r"torch==\d+\.\d+\.\d+", pin)
     assert f"\n{pin} " in (ROOT / "constraints.txt").read_text()
