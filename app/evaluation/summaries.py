@@ -4,6 +4,10 @@
 `length: {"words": budget}` and the row's query. Its reply is taken whole, unless it is past 110% of the budget:
 then its least salient sentences go. The baselines rank the sentences of the same text, split by the same splitter,
 and are cut by `budget.fit`. In a transcript a turn's `Speaker:` is not part of the sentence, for any system.
+Sentences of fewer
+than five words ("Yeah.", "Mm-hmm.") are no candidates for a baseline, unless the rest is shorter than the budget:
+with them the
+centroid of a meeting is a list of grunts (ROUGE-1 1.3 instead of about 20), and beating that would prove nothing.
 
 A document on which a graph method passes its cap is a document that it `did_not_finish`: it is left out of that
 system's means, and counted.
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 OURS, ORACLE = "lectern", "oracle"
 SYSTEMS = (OURS, *BASELINES)
+FEWEST_WORDS = 5
 
 _SPEAKER = re.compile(r"[^\s:][^:\n]{0,40}: ")
 
@@ -131,7 +136,7 @@ def evaluate_systems(
     tallies = {system: _Tally() for system in systems}
     started = time.perf_counter()
     for done, row in enumerate(rows, start=1):
-        sentences = sentences_of(row.text)
+        sentences = candidates_of(row)
         references = [sentences_of(reference) for reference in row.references]
         for system, tally in tallies.items():
             made = _summary(system, target, baselines, row, sentences, references)
@@ -154,6 +159,13 @@ def sentences_of(text: str) -> list[str]:
     else:
         pieces = _split(text)
     return pieces or [" ".join(text.split())]
+
+
+def candidates_of(row: SummaryRow) -> list[str]:
+    """The sentences that baselines choose from: those that say something, or all where these are too few."""
+    sentences = sentences_of(row.text)
+    long = [sentence for sentence in sentences if count_words(sentence) >= FEWEST_WORDS]
+    return long if sum(map(count_words, long)) >= row.words else sentences
 
 
 def is_transcript(text: str) -> bool:
