@@ -13,6 +13,7 @@ from retriever.parsing.limits import Limits
 
 _RATIO_FROM = 1_000_000  # small members may be packed as tightly as they like
 _STEP = 1 << 16
+_ENTITIES = "the package declares XML entities, which office files never do"
 
 
 class Package:
@@ -46,15 +47,18 @@ class Package:
         """A member's XML, without entities, DTDs or network. Raises UnreadableFile, LimitExceeded."""
         # huge_tree stays off: libxml2 then refuses nesting past 256 and a text past 10 MB.
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-        data = self.read(name)
-        if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-            raise LimitExceeded("the package declares XML entities, which office files never do")
         try:
-            return etree.fromstring(data, parser)
+            root = etree.fromstring(self.read(name), parser)
         except etree.XMLSyntaxError as error:
-            if "Excessive depth" in str(error) or "huge" in str(error).lower():
+            reason = str(error).lower()
+            if "entit" in reason or "amplification" in reason:
+                raise LimitExceeded(_ENTITIES) from error
+            if "depth" in reason or "huge" in reason:
                 raise LimitExceeded("the package's XML nests too deeply or is too large") from error
             raise UnreadableFile("the package holds broken XML") from error
+        if root.getroottree().docinfo.internalDTD is not None:
+            raise LimitExceeded(_ENTITIES)
+        return root
 
     def _steps(self, name: str) -> Iterator[bytes]:
         try:

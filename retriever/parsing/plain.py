@@ -44,9 +44,11 @@ _ENDS_SENTENCE = re.compile(r"""[,;]$|[a-z][.?!]["'”’]?$""")
 _MOST_TOGETHER = 2
 _HEADING_ONLY = 80
 _KINDS = ("outer", "inner", "chinese", "roman", "number", "named")  # outermost first; a named one always is outermost
-# A heading this near the start that comes again, with no more text under it than this, is of the table of contents.
+# A heading this near the start that comes again, with no more text under it than this and no sentence in that, is of
+# the table of contents.
 _CONTENTS_END = 40_000
 _CONTENTS_TEXT = 2_000
+_PROSE = re.compile(r"""[a-z][.!?]["'”’]?(?:\s|$)|[。！？]""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,16 +156,17 @@ def _without_contents(text: str, candidates: list[_Candidate]) -> list[_Candidat
     run: list[_Candidate] = []
     for number, candidate in enumerate(candidates):
         last = number + 1 == len(candidates)
-        body = len(text[candidate.end : len(text) if last else candidates[number + 1].start].strip())
+        body = text[candidate.end : len(text) if last else candidates[number + 1].start].strip()
         if (
             candidate.start < _CONTENTS_END
-            and body < _CONTENTS_TEXT
+            and len(body) < _CONTENTS_TEXT
+            and not _PROSE.search(body)
             and any(_same(candidate, other) for other in candidates[number + 1 :])
         ):
             run = []
             continue
         run.append(candidate)
-        if body < _HEADING_ONLY and not last:
+        if len(body) < _HEADING_ONLY and not last:
             continue
         # The last of a long run has text under it: it is the chapter right after the contents.
         kept.extend(run if len(run) <= _MOST_TOGETHER else run[-1:])
