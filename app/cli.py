@@ -28,7 +28,7 @@ INTERRUPTED = 130  # as shells report SIGINT
 
 def main(argv: Sequence[str] | None = None, *, make: "Make | None" = None) -> int:
     """Carry out a command line and return its exit code. `make` builds the Lectern that commands use."""
-    arguments = _parsed(argv)
+    arguments = parsed(argv)
     try:
         return int(arguments.run(arguments, make))
     except KeyboardInterrupt:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None, *, make: "Make | None" = None) -> in
         return FAILED
 
 
-def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments, options allowed between files and the question: argparse itself takes those in one run only."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
