@@ -1,5 +1,6 @@
 """bytes -> document -> passages -> vectors -> indexes, as a job that goes on where it was after a restart."""
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ Parse = Callable[[bytes, str | None, str | None], ParsedDocument]
 class Progress(Protocol):
     """Where a job reports to; raises Cancelled or Stopping."""
 
-    def progress(self, done: int, total: int | None, unit: str | None) -> None:
+    def progress(self, done: int, total: int | None, unit: str | None, *, force: bool = False) -> None:
         """`done` of `total` units are done."""
 
 
@@ -30,7 +31,7 @@ class Refresher(Protocol):
 
 
 class _Silent:
-    def progress(self, done: int, total: int | None, unit: str | None) -> None:
+    def progress(self, done: int, total: int | None, unit: str | None, *, force: bool = False) -> None:
         """Nobody wants to know."""
 
 
@@ -57,28 +58,37 @@ class Ingesting:
         """
         context = context or _Silent()
         document_id = str(job.payload["document_id"])
-        done, total = job.done, job.total  # of an earlier run of this job
         revision = self._store.resume_revision(job.tenant, document_id, job.id)
         if revision is None:
-            revision, done, total = self._begin(job, document_id)
+            revision, done, total = self._begin(job, document_id, context)
+        else:
+            left = len(self._waiting(job, document_id, revision, limit=sys.maxsize))
+            total = left if job.total is None else job.total
+            done = total - left
         self._encode(job, document_id, revision, lambda some: context.progress(done + some, total, "passages"))
         self._store.publish(job.tenant, document_id, revision)
         document = self._store.document(job.tenant, document_id)
         self._indexes.refresh(job.tenant, document.collection)
         return {"document": document_id, "version": document.version, "passages": document.passages}
 
-    def _begin(self, job: Job, document_id: str) -> tuple[int, int, int]:
+    def _begin(self, job: Job, document_id: str, context: Progress) -> tuple[int, int, int]:
         """Parse and split; the revision's number, how many of its passages have vectors, how many there are."""
         data, media_type, filename = self._store.file(job.tenant, document_id, job_id=job.id)
         parsed = self._parse(data, filename, media_type)
         chunks = split(parsed, count=self._encoder.count_word_pieces)
-        return self._store.start_revision(job.tenant, document_id, job.id, parsed, chunks), 0, len(chunks)
+        revision = self._store.start_revision(job.tenant, document_id, job.id, parsed, chunks)
+        if len(chunks) > SLICE:
+            context.progress(0, len(chunks), "passages", force=True)
+        return revision, 0, len(chunks)
+
+    def _waiting(self, job: Job, document_id: str, revision: int, *, limit: int) -> list[tuple[int, str]]:
+        version = self._encoder.version
+        return self._store.unencoded(job.tenant, document_id, revision, encoder=version, limit=limit)
 
     def _encode(self, job: Job, document_id: str, revision: int, report: Callable[[int], None]) -> None:
-        version = self._encoder.version
         done = 0
-        while waiting := self._store.unencoded(job.tenant, document_id, revision, encoder=version, limit=SLICE):
+        while waiting := self._waiting(job, document_id, revision, limit=SLICE):
             vectors = self._encoder.encode_passages([text for _, text in waiting])
-            self._store.put_vectors(version, [key for key, _ in waiting], vectors)
+            self._store.put_vectors(self._encoder.version, [key for key, _ in waiting], vectors)
             done += len(waiting)
             report(done)

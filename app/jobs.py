@@ -37,11 +37,14 @@ class Context:
         if self._runner.stopping:
             raise Stopping("the service is stopping")
 
-    def progress(self, done: int, total: int | None, unit: str | None) -> None:
-        """Report progress after a slice of the work. Raises Cancelled and Stopping."""
+    def progress(self, done: int, total: int | None, unit: str | None, *, force: bool = False) -> None:
+        """Report progress after a slice of the work. Raises Cancelled and Stopping.
+
+        It is written now and then, with `force` now.
+        """
         self.check()
         now = time.monotonic()
-        if now - self._written < REPORT_SECONDS and done != total:
+        if now - self._written < REPORT_SECONDS and done != total and not force:
             return
         self._written = now
         if not self._runner.store.job_progress(self._job.tenant, self._job.id, done=done, total=total, unit=unit):
