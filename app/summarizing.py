@@ -100,7 +100,7 @@ class _Group:
 class Summarizing:
     """Summaries of stored documents and of inline texts."""
 
-    def __init__(self, store: Store, encoder: Encoder, *, salience: SalienceModel = CentralitySalience()) -> None:
+    def __init__(self, store: Store, encoder: Encoder, salience: SalienceModel = CentralitySalience()) -> None:
         self._store = store
         self._encoder = encoder
         self._salience = salience
