@@ -80,9 +80,13 @@ class Block:
         """The keys of the deleted vectors."""
         return [int(key) for key in self.keys[self.dead]]
 
-    def without(self, documents: Collection[str]) -> "Block":
-        """The same block with the vectors of these documents deleted."""
-        gone = [self.rows[document] for document in documents if document in self.rows]
+    def without(self, removed: Mapping[str, range]) -> "Block":
+        """The same block with the vectors of these documents deleted whose keys are in the document's range."""
+        gone = []
+        for document, keys in removed.items():
+            if document in self.rows:
+                rows = self.rows[document]
+                gone.append(rows[(self.keys[rows] >= keys.start) & (self.keys[rows] < keys.stop)])
         return self._without_rows(np.concatenate(gone)) if gone else self
 
     def without_keys(self, keys: Collection[int]) -> "Block":

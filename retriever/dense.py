@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -87,20 +87,20 @@ class DenseIndex:
     def apply(
         self,
         seq: int,
-        removed_documents: Iterable[str],
+        removed: Mapping[str, range],
         entries: Sequence[tuple[int, str]],
         vectors: NDArray[np.float32],
     ) -> None:
-        """Take out the removed documents' vectors, then add these; searches see it after `commit`.
+        """Take out the removed documents' vectors (those with keys in the range), then add these.
 
+        Searches see it after `commit`.
         `entries` are (key, document id), one a row of `vectors` [N, D].
         """
         if vectors.shape != (len(entries), self._dimension):
             raise ValueError(f"{len(entries)} entries need vectors of {self._dimension}, not {vectors.shape}")
-        gone = list(removed_documents)
         with self._writing:
-            self._sealed = tuple(block.without(gone) for block in self._sealed)
-            fresh = [block.without(gone) for block in self._fresh]
+            self._sealed = tuple(block.without(removed) for block in self._sealed)
+            fresh = [block.without(removed) for block in self._fresh]
             if entries:
                 fresh.append(Block.of(entries, vectors))
             self._fresh = _compact(fresh)

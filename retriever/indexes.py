@@ -14,19 +14,24 @@ import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import IO, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.dense import DenseIndex
 from retriever.durable import replace_file
 from retriever.errors import IndexCorrupt, NotFound, StorageFull, StoreUnavailable
-from retriever.sparse import SparseIndex
+from retriever.sparse import ALL_KEYS, SparseIndex
 from retriever.store import Change, Store
+from retriever.types import Passage
+
+Found = Iterator[tuple[Passage, NDArray[np.float32] | None]]
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +49,8 @@ class _Pair:
         self.folder, self.tenant, self.name = folder, tenant, name
         self.lock = threading.Lock()
         self.retired = False
+        # Documents whose next revision is indexed before it is visible: id -> (revision, its first key).
+        self.staged: dict[str, tuple[int, int]] = {}
         self.maintenance: Future[None] | None = None
         dense = "dense-" + hashlib.sha256(encoder.encode()).hexdigest()[:12]
         self.sparse = _opened(lambda: SparseIndex(folder / "sparse"), folder / "sparse")
@@ -70,8 +77,10 @@ class Indexes:
         """
         self._root, self._store, self._encoder, self._dimension = root, store, encoder, dimension
         self._pairs: dict[int, _Pair] = {}
-        self._opening = threading.Lock()
+        self._guard, self._rebuilding = threading.Lock(), threading.Lock()
+        self._gates: dict[int, threading.Lock] = {}  # for each collection: who opens or removes its folder
         self._closed = False
+        self._no_vectors = np.zeros((0, dimension), dtype=np.float32)
         root.mkdir(parents=True, exist_ok=True)
         self._held = _hold(root / "lock")
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lectern-indexes")
@@ -119,24 +128,41 @@ class Indexes:
                 if collection is not None and collection != "default":
                     raise
 
+    def publish(self, tenant: str, document_id: str, revision: int) -> int:
+        """Make a revision visible and searchable; returns the change's sequence number. Raises as the store's own.
+
+        A replacement is indexed before it becomes visible, so there is no moment at which neither version is found.
+        """
+        before = self._store.document(tenant, document_id)
+        if before.version is not None:
+            self._stage(tenant, before.collection, document_id, revision)
+        seq = self._store.publish(tenant, document_id, revision)
+        for name in {before.collection, self._store.document(tenant, document_id).collection}:
+            self.refresh(tenant, name)
+        return seq
+
+    def catch_up(self) -> int:
+        """Open the indexes of all collections, so that no search has to wait for it; returns how many there are."""
+        known = self._store.collection_numbers()
+        for tenant, name in known.values():
+            self.refresh(tenant, name)
+        return len(known)
+
     def drop(self, tenant: str, collection: str) -> None:
-        """Remove the indexes of a collection, whether or not the store has it still."""
+        """Remove the indexes of a collection; a later search builds them anew if the store has it still."""
         number = self._store.collection_number(tenant, collection)
-        with self._opening:
-            pair = self._pairs.pop(number, None) if number is not None else None
-            if pair is not None:
-                _remove(pair)
+        if number is not None and (self._root / str(number)).exists():
+            self._remove(number)
         self._sweep()
 
     def close(self) -> None:
         """Finish what is under way and let go of all files; the indexes are not used after that."""
         self._closed = True
         self._background.shutdown(wait=True, cancel_futures=True)
-        with self._opening:
-            for pair in self._pairs.values():
-                with pair.lock:
-                    pair.close()
-            self._pairs.clear()
+        for pair in list(self._pairs.values()):
+            with pair.lock:
+                pair.close()
+        self._pairs.clear()
         self._held.close()
 
     def _pair(self, tenant: str, collection: str) -> _Pair:
@@ -146,12 +172,16 @@ class Indexes:
         pair = self._pairs.get(number)
         if pair is not None:
             return pair
-        with self._opening:
+        with self._gate(number):
             if self._closed:
                 raise StoreUnavailable("the indexes are closed")
             if number not in self._pairs:
                 self._pairs[number] = self._open(number, tenant, collection)
             return self._pairs[number]
+
+    def _gate(self, number: int) -> threading.Lock:
+        with self._guard:
+            return self._gates.setdefault(number, threading.Lock())
 
     def _open(self, number: int, tenant: str, name: str) -> _Pair:
         folder = self._root / str(number)
@@ -186,7 +216,7 @@ class Indexes:
         """Whether the sparse index has as many passages as the store shows; a lost file need not fail a checksum."""
         counted = self._store.collection(pair.tenant, pair.name).passages
         still = self._store.last_seq(pair.tenant, pair.name) == pair.sparse.applied
-        return not still or pair.sparse.passages == counted
+        return not still or pair.sparse.passages >= counted  # passages too many are never shown
 
     def _apply(self, pair: _Pair) -> None:
         """Bring a pair up to the store. The caller holds its lock, or has the only reference."""
@@ -196,42 +226,77 @@ class Indexes:
                 self._apply_some(pair, changes[first : first + DOCUMENTS_A_COMMIT])
 
     def _apply_some(self, pair: _Pair, changes: Sequence[Change]) -> None:
-        seq = changes[-1].seq
+        ids = [change.document_id for change in changes]
+        shown = self._store.visible_revisions(pair.tenant, ids, collection=pair.name)
+        removed: dict[str, range] = {}
+        for document in ids:
+            revision, first = pair.staged.pop(document, (None, 0))
+            ready = revision is not None and shown.get(document) == revision
+            removed[document] = range(first) if ready else ALL_KEYS
+        whole = {document for document, keys in removed.items() if keys == ALL_KEYS}
         for_sparse = {change.document_id for change in changes if change.seq > pair.sparse.applied}
         for_dense = {change.document_id for change in changes if change.seq > pair.dense.applied}
-        pair.sparse.apply(0, for_sparse, ())
-        pair.dense.apply(0, for_dense, (), np.zeros((0, self._dimension), dtype=np.float32))
-        ids = [change.document_id for change in changes]
-        found = self._store.visible_passages(pair.tenant, ids, encoder=self._encoder, collection=pair.name)
+        pair.sparse.apply(0, {each: removed[each] for each in for_sparse}, ())
+        pair.dense.apply(0, {each: removed[each] for each in for_dense}, (), self._no_vectors)
+        found = self._store.visible_passages(pair.tenant, sorted(whole), encoder=self._encoder, collection=pair.name)
+        self._add(pair, found, for_sparse=for_sparse, for_dense=for_dense)
+        seq = changes[-1].seq
+        if for_sparse:
+            pair.sparse.apply(seq, {}, ())
+            pair.sparse.commit()
+        pair.dense.apply(seq, {}, (), self._no_vectors)
+        pair.dense.commit()
+
+    def _add(self, pair: _Pair, found: Found, *, for_sparse: Container[str], for_dense: Container[str]) -> int | None:
+        """Add passages to the indexes whose turn it is; returns the first key."""
+        first = None
         for some in _batches(found, PASSAGES_A_BATCH):
-            pair.sparse.apply(0, (), [passage for passage, _ in some if passage.document_id in for_sparse])
+            first = some[0][0].key if first is None else first
+            pair.sparse.apply(0, {}, [passage for passage, _ in some if passage.document_id in for_sparse])
             dense = [(p, vector) for p, vector in some if vector is not None and p.document_id in for_dense]
             if dense:
                 entries = [(passage.key, str(passage.document_id)) for passage, _ in dense]
-                pair.dense.apply(0, (), entries, np.stack([vector for _, vector in dense]))
-        if for_sparse:
-            pair.sparse.apply(seq, (), ())
-            pair.sparse.commit()
-        pair.dense.apply(seq, (), (), np.zeros((0, self._dimension), dtype=np.float32))
-        pair.dense.commit()
+                pair.dense.apply(0, {}, entries, np.stack([vector for _, vector in dense]))
+        return first
+
+    def _stage(self, tenant: str, collection: str, document_id: str, revision: int) -> None:
+        """Index a revision that is not visible yet; searches drop its passages until it is."""
+        pair = self._pair(tenant, collection)
+        with pair.lock:
+            if pair.retired:
+                return  # the new pair will find it among the changes
+            found = self._store.revision_passages(tenant, document_id, revision, encoder=self._encoder)
+            head = next(found, None)
+            if head is None:
+                return
+            first = head[0].key
+            with _written(pair):
+                # A run that was cut short may have left some of them.
+                again = {document_id: range(first, ALL_KEYS.stop)}
+                pair.sparse.apply(0, again, ())
+                pair.dense.apply(0, again, (), self._no_vectors)
+                self._add(pair, chain([head], found), for_sparse={document_id}, for_dense={document_id})
+                pair.sparse.commit()
+                pair.dense.commit()
+            pair.staged[document_id] = (revision, first)
 
     def _rebuild(self, pair: _Pair) -> None:
         folder = pair.folder.parent
         number = int(folder.name)
-        fresh = self._new_pair(_next_generation(folder), pair.tenant, pair.name)
-        self._apply(fresh)
-        with pair.lock:
-            if pair.retired:  # dropped, or rebuilt by another
-                fresh.close()
-                shutil.rmtree(fresh.folder, ignore_errors=True)
-                return
-            self._apply(fresh)  # what came while it was built
+        with self._rebuilding:
+            fresh = outdated = self._new_pair(_next_generation(folder), pair.tenant, pair.name)
+            self._apply(fresh)
             while fresh.dense.maintain():
                 pass
-            replace_file(folder / "current", fresh.folder.name.encode())
-            self._pairs[number] = fresh
-            pair.close()
-        shutil.rmtree(pair.folder)  # searches that began before go on: their files are open
+            with pair.lock:
+                if not pair.retired:  # else it was dropped, or rebuilt by another
+                    self._apply(fresh)  # what came while it was built
+                    replace_file(folder / "current", fresh.folder.name.encode())
+                    self._pairs[number] = fresh
+                    pair.retired, outdated = True, pair
+            outdated.close()
+            # Searches that began before go on: their files are open.
+            shutil.rmtree(outdated.folder, ignore_errors=True)
 
     def _maintain(self, pair: _Pair) -> None:
         """Merge in the background; at most one run a collection is waiting."""
@@ -252,15 +317,18 @@ class Indexes:
     def _sweep(self) -> None:
         """Remove what deleted collections left."""
         known = self._store.collection_numbers()
-        with self._opening:
-            for folder in _numbered(self._root):
-                if int(folder.name) in known:
-                    continue
-                pair = self._pairs.pop(int(folder.name), None)
+        for folder in _numbered(self._root):
+            if int(folder.name) not in known:
+                self._remove(int(folder.name))
+
+    def _remove(self, number: int) -> None:
+        pair = self._pairs.get(number)
+        with pair.lock if pair is not None else nullcontext(), self._gate(number):
+            if self._pairs.get(number) is pair:  # else it was rebuilt or opened meanwhile: the next sweep finds it
+                self._pairs.pop(number, None)
                 if pair is not None:
-                    _remove(pair)
-                else:
-                    shutil.rmtree(folder)
+                    pair.close()
+                shutil.rmtree(self._root / str(number), ignore_errors=True)
 
 
 Index = TypeVar("Index", SparseIndex, DenseIndex)
@@ -287,12 +355,6 @@ def _written(pair: _Pair) -> Iterator[None]:
         if isinstance(error, OSError) or any(sign in str(error) for sign in FULL):
             raise StorageFull("no space is left for the indexes; the store has everything") from error
         raise
-
-
-def _remove(pair: _Pair) -> None:
-    with pair.lock:
-        pair.close()
-        shutil.rmtree(pair.folder.parent)
 
 
 def _hold(path: Path) -> IO[bytes]:

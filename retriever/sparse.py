@@ -10,7 +10,7 @@ import logging
 import shutil
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from retriever.types import Passage
 
 logger = logging.getLogger(__name__)
 
+ALL_KEYS = range(1 << 62)  # of a document that is removed whole
 FORMAT = 1  # of the schema and of how terms are made: another one is rebuilt
 APPLIED = "applied.json"
 HEAP_BYTES = 15_000_000  # the smallest that tantivy takes; a larger one only makes larger first segments
@@ -78,12 +79,18 @@ class SparseIndex:
         total = sum(segment["max_doc"] for segment in meta["segments"])
         return 1 - self.passages / total if total else 0.0
 
-    def apply(self, seq: int, removed_documents: Iterable[str], passages: Iterable[Passage]) -> None:
-        """Take out all passages of the removed documents, then add these; searches see it after `commit`."""
+    def apply(self, seq: int, removed: Mapping[str, range], passages: Iterable[Passage]) -> None:
+        """Take out the removed documents' passages (those with keys in the range), then add these.
+
+        Searches see it after `commit`.
+        """
         with self._lock:
             writer = self._open_writer()
-            for document in removed_documents:
-                writer.delete_documents_by_term("document", document)
+            for document, keys in removed.items():
+                if keys == ALL_KEYS:
+                    writer.delete_documents_by_term("document", document)
+                else:
+                    writer.delete_documents_by_query(self._of_document(document, keys))
             for passage in passages:
                 entry = tantivy.Document()
                 entry.add_unsigned("key", passage.key)
@@ -147,6 +154,12 @@ class SparseIndex:
         # A term of the query counts as often as it stands there, as in Lucene and rank-bm25.
         words = [(Occur.Should, Query.term_query(self._schema, "body", term, "freq")) for term in found]
         return Query.boolean_query(words)
+
+    def _of_document(self, document: str, keys: range) -> Query:
+        mine = Query.term_query(self._schema, "document", document, "basic")
+        kind = tantivy.FieldType.Unsigned
+        inside = Query.range_query(self._schema, "key", kind, keys.start, keys.stop, include_upper=False)
+        return Query.boolean_query([(Occur.Must, mine), (Occur.Must, inside)])
 
     def _within(self, words: Query, field: str, values: Sequence[str] | Sequence[int]) -> Query:
         # A filter that adds nothing: statistics stay those of the whole collection.

@@ -127,14 +127,14 @@ class Ingests(Part):
 
     def _forget_older(self, connection: Connection, number: int, revision: int) -> None:
         """Keep only texts of the versions before, and of these only the last ones."""
-        for table in (_passages, schema.files):
-            older = (table.c.document == number) & (table.c.revision < revision)
-            connection.execute(table.delete().where(older))
         older = (_revisions.c.document == number) & (_revisions.c.revision < revision) & _revisions.c.published
         numbers = select(_revisions.c.revision).where(older).order_by(_revisions.c.revision.desc())
-        for old in list(connection.scalars(numbers))[self._keep_versions :]:
-            one = (_revisions.c.document == number) & (_revisions.c.revision == old)
-            connection.execute(_revisions.delete().where(one))
+        replaced = list(connection.scalars(numbers))
+        for table in (_passages, schema.files):
+            own = (table.c.document == number) & table.c.revision.in_(replaced)
+            connection.execute(table.delete().where(own))
+        pruned = _revisions.c.revision.in_(replaced[self._keep_versions :])
+        connection.execute(_revisions.delete().where(_revisions.c.document == number, pruned))
 
 
 def version_of(text: str) -> str:

@@ -11,7 +11,17 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, upd
 
 from retriever.errors import NotFound
 from retriever.store import schema
-from retriever.store.records import INGEST, Job, Part, after_cursor, new_id, now, write_cursor
+from retriever.store.records import (
+    INGEST,
+    Job,
+    Part,
+    after_cursor,
+    collection_number,
+    log_change,
+    new_id,
+    now,
+    write_cursor,
+)
 
 _jobs = schema.jobs
 ALIVE = ("queued", "running")
@@ -150,12 +160,14 @@ def drop_revision(connection: Connection, tenant: str, document_id: str, job_id:
     if revision is None or revision == document.visible:
         return
     connection.execute(revisions.delete().where(own, revisions.c.revision == revision))
+    number = collection_number(connection, tenant, document.collection)
+    if number is not None and document.visible is not None:
+        log_change(connection, tenant, number, document_id)  # the indexes may hold its passages already
     last = select(revisions.c.revision, revisions.c.sha256).where(own).order_by(revisions.c.revision.desc()).limit(1)
     left = connection.execute(last).first()
-    values: dict[str, Any] = {"sha256": "" if left is None else left.sha256, "updated_at": now()}
-    if left is None:
-        values["status"] = "failed"
-    connection.execute(update(documents).where(mine).values(values))
+    # A failed document keeps the hash of its bytes, so that sending them again tries again under the same id.
+    values = {"status": "failed"} if left is None else {"sha256": left.sha256}
+    connection.execute(update(documents).where(mine).values(**values, updated_at=now()))
 
 
 def _end(connection: Connection, row: Row[Any], status: str, **values: Any) -> None:

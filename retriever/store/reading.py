@@ -139,26 +139,48 @@ class Reading(Part):
 
         Grouped by document, in order. With `collection`, documents that are in another one now are left out.
         """
-        vectors = schema.vectors
-        own = and_(vectors.c.key == _passages.c.key, vectors.c.encoder == encoder)
-        query = _visible(tenant, vectors.c.vector).outerjoin(vectors, own)
+        query = _visible(tenant)
         if collection is not None:
             query = query.where(_documents.c.collection == collection)
+        for first in range(0, len(document_ids), BATCH):
+            some = _documents.c.id.in_(document_ids[first : first + BATCH])
+            yield from self._with_vectors(query.where(some), encoder)
+
+    def revision_passages(
+        self, tenant: str, document_id: str, revision: int, *, encoder: str
+    ) -> Iterator[tuple[Passage, NDArray[np.float32] | None]]:
+        """(passage, its vector [D] or None) of a revision that is not visible yet, in order."""
+        mine = and_(_documents.c.tenant == tenant, _documents.c.id == document_id, _passages.c.revision == revision)
+        query = select(_passages, _documents.c.id, _revisions.c.version).join_from(_passages, _revisions)
+        yield from self._with_vectors(query.join(_documents).where(mine), encoder)
+
+    def visible_revisions(self, tenant: str, document_ids: Sequence[str], *, collection: str) -> dict[str, int]:
+        """document id -> the revision that readers see, of those of these documents that are in the collection."""
+        found: dict[str, int] = {}
+        inside = (_documents.c.tenant == tenant) & (_documents.c.collection == collection)
+        query = select(_documents.c.id, _documents.c.visible).where(inside)
         with self._db.read() as connection:
             for first in range(0, len(document_ids), BATCH):
                 some = _documents.c.id.in_(document_ids[first : first + BATCH])
-                rows = connection.execution_options(yield_per=1_000).execute(
-                    query.where(some).order_by(_passages.c.document, _passages.c.revision, _passages.c.ordinal)
-                )
-                for row in rows:
-                    vector = None if row.vector is None else np.frombuffer(row.vector, dtype=VECTOR_TYPE)
-                    yield _passage_of(row), None if vector is None else vector.astype(np.float32)
+                for row in connection.execute(query.where(some, _documents.c.visible.is_not(None))):
+                    found[row.id] = row.visible
+        return found
+
+    def _with_vectors(self, query: Any, encoder: str) -> Iterator[tuple[Passage, NDArray[np.float32] | None]]:
+        vectors = schema.vectors
+        own = and_(vectors.c.key == _passages.c.key, vectors.c.encoder == encoder)
+        query = query.add_columns(vectors.c.vector).outerjoin(vectors, own)
+        query = query.order_by(_passages.c.document, _passages.c.revision, _passages.c.ordinal)
+        with self._db.read() as connection:
+            for row in connection.execution_options(yield_per=1_000).execute(query):
+                vector = None if row.vector is None else np.frombuffer(row.vector, dtype=VECTOR_TYPE)
+                yield _passage_of(row), None if vector is None else vector.astype(np.float32)
 
 
-def _visible(tenant: str, *more: Any) -> Any:
+def _visible(tenant: str) -> Any:
     """Passages of visible revisions, with what their documents add to them."""
     shown = and_(_passages.c.document == _documents.c.number, _passages.c.revision == _documents.c.visible)
-    columns = (_passages, _documents.c.id, _documents.c.version, _documents.c.title, *more)
+    columns = (_passages, _documents.c.id, _documents.c.version, _documents.c.title)
     return select(*columns).join_from(_passages, _documents, shown).where(_documents.c.tenant == tenant)
 
 

@@ -70,9 +70,7 @@ class Library:
             text = self.store.file(tenant, document, job_id=job.id)[0].decode()
             revision = self.store.start_revision(tenant, document, job.id, parsed(text), lines(text))
         self.encode(tenant, document, revision)
-        seq = self.store.publish(tenant, document, revision)
-        collection = self.store.document(tenant, document).collection
-        self.indexes.refresh(tenant, collection)
+        seq = self.indexes.publish(tenant, document, revision)
         self.store.finish_job(tenant, job.id, {})
         return seq
 
