@@ -7,22 +7,24 @@ It fits two CPU cores and runs unchanged on a GPU.
 import argparse
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from torch import nn
 
 from model.encoder import load_tokenizer, word_embeddings
 from model.layers import Shape, fastest_dtype, rename_checkpoint
 from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
-from model.training.groups import Batch, batches, count_batches, read_groups
+from model.training.groups import Batch, MinedGroup, batches, count_batches, read_groups
 from model.training.losses import relevance_loss, span_loss
 from model.training.progress import Progress, plot_curve
 
@@ -35,6 +37,7 @@ class Recipe:
     groups: Path
     out: Path
     epochs: int = 1
+    steps: int | None = None  # stop after so many, with the learning rate at zero by then; None: after the epochs
     batch_pieces: int = 4_096
     learning_rate: float = 6e-5
     head_factor: float = 5.0
@@ -78,31 +81,43 @@ def train(recipe: Recipe) -> ReaderNetwork:
     accelerator = Accelerator(mixed_precision="bf16" if _multiplies_bf16() else "no")
     tokenizer = load_tokenizer()
     groups = read_groups(recipe.groups)
-    seeds = range(recipe.seed, recipe.seed + recipe.epochs)
-    counts = [count_batches(groups, pieces=recipe.batch_pieces, seed=seed) for seed in seeds]
+    counts = [count_batches(groups, pieces=recipe.batch_pieces, seed=seed) for seed in _seeds(recipe)]
+    total = min(sum(counts), recipe.steps or sum(counts))
     network = starting_network(recipe.init, own_global=recipe.own_global)
     optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_linear(sum(counts), recipe.warmup))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_linear(total, recipe.warmup))
     network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
-    progress = Progress(recipe.out, total=sum(counts))
+    progress = Progress(recipe.out, total=total)
     if progress.step:
         accelerator.load_state(str(progress.checkpoint))
-    before = 0
-    for seed, count in zip(seeds, counts, strict=True):
-        skip = min(max(progress.step - before, 0), count)
-        epoch = batches(groups, tokenizer, pieces=recipe.batch_pieces, seed=seed, skip=skip)
-        for step, batch in enumerate(epoch, start=before + skip + 1):
-            losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            progress.record(step, pieces=batch.pieces, **losses)
-            if step % recipe.save_every == 0 or step == sum(counts):
-                progress.save(accelerator)
-        before += count
+    left = islice(_steps(groups, tokenizer, recipe, counts=counts, done=progress.step), total - progress.step)
+    for step, batch in left:
+        losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        progress.record(step, pieces=batch.pieces, **losses)
+        if step % recipe.save_every == 0 or step == total:
+            progress.save(accelerator)
     plot_curve(progress, recipe.out / "curve.png")
     trained: ReaderNetwork = accelerator.unwrap_model(network)
     return trained
+
+
+def _seeds(recipe: Recipe) -> range:
+    return range(recipe.seed, recipe.seed + recipe.epochs)
+
+
+def _steps(
+    groups: list[MinedGroup], tokenizer: Tokenizer, recipe: Recipe, *, counts: list[int], done: int
+) -> Iterator[tuple[int, Batch]]:
+    """The batches of all epochs, numbered from 1, without those that are done."""
+    before = 0
+    for seed, count in zip(_seeds(recipe), counts, strict=True):
+        skip = min(max(done - before, 0), count)
+        epoch = batches(groups, tokenizer, pieces=recipe.batch_pieces, seed=seed, skip=skip)
+        yield from enumerate(epoch, start=before + skip + 1)
+        before += count
 
 
 def _backward(network: nn.Module, batch: Batch, *, accelerator: Accelerator, recipe: Recipe) -> dict[str, float]:
@@ -141,10 +156,11 @@ def _warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
     parser = argparse.ArgumentParser(description=__doc__)
     for field in fields(Recipe):
         name, required = "--" + field.name.replace("_", "-"), field.default is MISSING
-        kind: Any = {Path: Path, int: int, float: float, bool: bool}[cast(type, field.type)]
+        kind: Any = int if field.name == "steps" else field.type
         if kind is bool:
             parser.add_argument(name, action="store_true")
         else:

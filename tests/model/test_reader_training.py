@@ -131,6 +131,15 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
     assert (again.out / "curve.png").stat().st_size > 0
 
 
+def test_a_run_of_so_many_steps_ends_there_with_the_learning_rate_spent(recipe: Recipe) -> None:
+    train(replace(recipe, epochs=5, steps=7, save_every=1))
+    curve = json.loads((recipe.out / "progress.json").read_text())["curve"]
+    assert [point["step"] for point in curve] == [1, 2, 3, 4, 5, 6, 7]
+    again = train(replace(recipe, epochs=5, steps=7, save_every=1)).state_dict()
+    saved = load_file(recipe.out / "checkpoint-7" / "model.safetensors")
+    assert all(torch.equal(again[name], tensor) for name, tensor in saved.items())
+
+
 def test_training_learns_where_the_answer_stands_and_leaves_the_word_embeddings_alone(recipe: Recipe) -> None:
     words = load_file(minilm_folder() / "model.safetensors")["embeddings.word_embeddings.weight"]
     network = train(replace(recipe, epochs=6))
