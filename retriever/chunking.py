@@ -136,7 +136,11 @@ def _grouped(units: Sequence[_Unit], *, size: int, overlap: int, longest: int) -
             total += units[i].pieces
             if total > longest and i < j - 1:
                 break
-            pieces = total + extra[i] if total + extra[i] <= longest else total
+            pieces = total + extra[i]
+            if pieces > longest:
+                if i < j - 1:
+                    continue
+                pieces = total  # one long sentence: no room for another one before it
             cost = best[i] + end_cost + ((pieces - size) / size) ** 2
             if cost < best[j]:
                 best[j], begin[j] = cost, i
@@ -147,6 +151,6 @@ def _grouped(units: Sequence[_Unit], *, size: int, overlap: int, longest: int) -
         j = begin[j]
     for j in reversed(ends):
         i = begin[j]
-        total = sum(unit.pieces for unit in units[i:j])
-        first = i - 1 if extra[i] and total + extra[i] <= longest else i
+        overlaps = extra[i] and (j - i > 1 or units[i].pieces + extra[i] <= longest)
+        first = i - 1 if overlaps else i
         yield units[first].start, units[j - 1].end

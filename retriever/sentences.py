@@ -7,6 +7,7 @@ of it takes time linear in the text.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -38,6 +39,8 @@ _NO_END = re.compile(r"""(?:[.!?…]["'”’»)\]}]+|\b(?:\w{1,3}|[\d.]+)\.)$""
 _BEFORE_NUMBERS = re.compile(
     r"\b(?:nos?|figs?|eqs?|secs?|ch|chap|vols?|pp?|arts?|approx|ca|paras?|cl|refs?|tab|nr|op|app)\.$", re.IGNORECASE
 )
+_JOINER = "\u200d"
+_LONGEST_CHARACTER = 32
 _WHITE_SPACE = re.compile(r"\s")
 _WORD_CHARACTER = re.compile(r"\w")
 
@@ -122,9 +125,14 @@ def _pieces_of_block(text: str, block: list[tuple[int, int]]) -> Iterator[tuple[
 def _breaks(text: str, line: tuple[int, int], following: tuple[int, int], width: int) -> bool:
     """Whether the newline between two lines of a block ends a sentence whatever the words are."""
     above, below = text[line[0] : line[1]], text[following[0] : following[1]]
-    if len(above) > _WIDEST_WRAP or _ITEM.match(below) or _LONE_ITEM.match(above):
+    if _ITEM.match(below) or _LONE_ITEM.match(above):
         return True
-    if below[0].islower() or _TERMINAL.search(above) or _CONTINUES.search(above):
+    ended = _TERMINAL.search(above[-20:])
+    if below[0].islower() and not ended:
+        return False  # also a long line: a paragraph that goes on over a page's end
+    if len(above) > _WIDEST_WRAP:
+        return True
+    if below[0].islower() or ended or _CONTINUES.search(above[-1]):
         return False  # inside a sentence, or the library sees the end itself
     # The line was wrapped if the next word did not fit into it any more; else its writer ended it: a title, a verse.
     room = width - len(above)
@@ -187,9 +195,23 @@ def _bounded(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
 
 
 def _cut(text: str, first: int, limit: int) -> int:
-    """A place in (first, limit] to cut at: white space, else punctuation, else between two characters."""
-    for separator in (str.isspace, lambda c: not _WORD_CHARACTER.match(c)):
+    """A place in (first, limit] to cut at: after white space, else after punctuation, else between two characters."""
+    for separates in (str.isspace, _is_punctuation):
         for at in range(limit - 1, first + (limit - first) // 2, -1):
-            if separator(text[at]):
+            if separates(text[at]) and not _is_inside_character(text, at + 1):
                 return at + 1
-    return limit
+    at = limit
+    while at > max(first + 1, limit - _LONGEST_CHARACTER) and _is_inside_character(text, at):
+        at -= 1
+    return at
+
+
+def _is_punctuation(character: str) -> bool:
+    return _WORD_CHARACTER.match(character) is None
+
+
+def _is_inside_character(text: str, at: int) -> bool:
+    """Whether a cut there would part a letter from its marks, or an emoji from what it is joined to."""
+    if at >= len(text):
+        return False
+    return text[at - 1] == _JOINER or text[at] == _JOINER or unicodedata.category(text[at]) in ("Mn", "Me", "Mc")

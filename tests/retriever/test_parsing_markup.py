@@ -148,7 +148,8 @@ def test_insertions_controls_and_links_are_read_and_deletions_are_not():
     inner = (
         "<w:p><w:r><w:t>We </w:t></w:r><w:ins><w:r><w:t>now </w:t></w:r></w:ins><w:del><w:r><w:delText>never "
         "</w:delText></w:r></w:del><w:hyperlink><w:r><w:t>sell</w:t></w:r></w:hyperlink><w:r><w:tab/><w:t>it</w:t></w:r>"
-        "</w:p><w:sdt><w:sdtContent><w:p><w:r><w:t>In a control</w:t><w:br/><w:t>next</w:t></w:r></w:p></w:sdtContent></w:sdt>"
+        "</w:p><w:sdt><w:sdtContent><w:p><w:r><w:t>In a control</w:t><w:br/><w:t>next</w:t></w:r></w:p>"
+        "</w:sdtContent></w:sdt>"
         "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r></w:p>"
     )
     assert parse(word_file(document=body_xml(inner))).text == "We now sell it\n\nIn a control\nnext"

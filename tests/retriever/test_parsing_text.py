@@ -203,7 +203,10 @@ def test_the_chapters_of_real_books_are_found(data_sets, book, fewest, most, pat
 
 
 def test_markdown_keeps_its_source_and_its_headings_are_sections():
-    source = "---\ntitle: The Front\n---\nLead.\n\n# One *two* `x`\r\n\r\ntext\n\n```\n# not a heading\n```\n\nThree\n-----\nmore\n"
+    source = (
+        "---\ntitle: The Front\n---\nLead.\n\n# One *two* `x`\r\n\r\ntext\n\n```\n# not a heading\n```\n\n"
+        "Three\n-----\nmore\n"
+    )
     document = parse(source.encode(), filename="a.md")
     assert document.text == source
     assert document.title == "The Front"
