@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,13 @@ class HashingEncoder:
     def _vector(self, text: str) -> NDArray[np.float32]:
         total = np.zeros(self._dimension)
         for term in sorted(set(terms(text))) or [""]:
-            total += np.random.default_rng(zlib.crc32(term.encode("utf-8", "replace"))).standard_normal(self._dimension)
+            total += _direction(term, self._dimension)
         return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+@lru_cache(maxsize=50_000)
+def _direction(term: str, dimension: int) -> NDArray[np.float64]:
+    return np.random.default_rng(zlib.crc32(term.encode("utf-8", "replace"))).standard_normal(dimension)
 
 
 class OverlapReader:
