@@ -143,7 +143,7 @@ def test_equal_scores_are_ordered_by_key(library: Library) -> None:
 
 def test_parts_that_make_no_sense_are_refused(library: Library) -> None:
     for wrong in ({"weight": 1.5}, {"weight": -0.1}, {"pool": 0}):
-        with pytest.raises(ValueError, match="weight must be in 0..1"):
+        with pytest.raises(ValueError, match="weight must be"):
             HybridRetriever(library.store, library.indexes, library.encoder, **wrong)
 
 

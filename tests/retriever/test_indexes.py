@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from retriever import indexes as module
+from retriever.dense import DenseIndex
 from retriever.errors import NotFound, StorageFull, StoreUnavailable
 from retriever.indexes import Indexes
 from retriever.sparse import SparseIndex
@@ -22,6 +23,16 @@ def both(library: Library, word: str, **options: object) -> tuple[list[str], lis
     """What each side alone finds; the dense side's nearest only."""
     sparse = library.found(word, mode="sparse", **options)
     return sparse, library.found(word, mode="dense", **(options | {"k": 1}))
+
+
+def begun(library: Library, text: str) -> tuple[str, int]:
+    """Take the next ingest up to where only the publishing is left: (document, revision)."""
+    job = library.store.claim_job()
+    assert job is not None
+    document = str(job.payload["document_id"])
+    revision = library.store.start_revision(TENANT, document, job.id, parsed(text), lines(text))
+    library.encode(TENANT, document, revision)
+    return document, revision
 
 
 def folders(library: Library) -> list[Path]:
@@ -62,10 +73,7 @@ def test_what_was_staged_and_never_published_is_not_found_and_goes_with_the_next
     library = Library(tmp_path)
     document = library.add("old words")
     library.send("new words", document_id=document)
-    job = library.store.claim_job()
-    assert job is not None
-    revision = library.store.start_revision(TENANT, document, job.id, parsed("new words"), lines("new words"))
-    library.encode(TENANT, document, revision)
+    document, revision = begun(library, "new words")
     library.indexes._stage(TENANT, "default", document, revision)
     assert library.indexes.of(TENANT, "default")[0].passages == 2
     library.crash()
@@ -77,11 +85,9 @@ def test_what_was_staged_and_never_published_is_not_found_and_goes_with_the_next
     sparse, dense = library.indexes.of(TENANT, "default")
     assert (sparse.passages, dense.passages) == (1, 1)
     library.send("newer words", document_id=document)
-    job = library.store.claim_job()
-    assert job is not None
-    revision = library.store.start_revision(TENANT, document, job.id, parsed("newer words"), lines("newer words"))
+    document, revision = begun(library, "newer words")
     library.indexes._stage(TENANT, "default", document, revision)
-    library.store.fail_job(TENANT, job.id, {})
+    library.store.fail_job(TENANT, library.store.jobs(TENANT, limit=9)[0][-1].id, {})
     library.indexes.refresh(TENANT, "default")
     assert library.found("words") == ["new words"]
     assert library.indexes.of(TENANT, "default")[0].passages == 1
@@ -92,14 +98,9 @@ def test_what_was_staged_and_never_published_is_not_found_and_goes_with_the_next
 def test_what_the_indexes_lack_is_caught_up_at_the_next_start(tmp_path: Path, lost: str) -> None:
     library = Library(tmp_path)
     library.add(TEXT)
-    accepted = library.send("eta theta")
-    job = library.store.claim_job()
-    assert job is not None
-    revision = library.store.start_revision(
-        TENANT, accepted.document.id, job.id, parsed("eta theta"), lines("eta theta")
-    )
-    library.encode(TENANT, accepted.document.id, revision)
-    library.store.publish(TENANT, accepted.document.id, revision)  # and then, before the indexes hear of it:
+    library.send("eta theta")
+    document, revision = begun(library, "eta theta")
+    library.store.publish(TENANT, document, revision)  # and then, before the indexes hear of it:
     library.crash()
     [folder] = folders(library)
     for part in {"sparse": ["sparse"], "dense": ["dense-*"], "both": ["sparse", "dense-*"]}.get(lost, []):
@@ -133,10 +134,8 @@ def test_a_broken_sparse_index_is_built_anew_with_a_warning(
     else:
         meta = folder / "1" / "sparse" / "meta.json"
         before = meta.read_text()
-        start, end = (
-            before.index('"segments": [') + len('"segments": ['),
-            before.index("],", before.index('"segments"')),
-        )
+        start = before.index('"segments": [') + len('"segments": [')
+        end = before.index("],", start)
         meta.write_text(before[:start] + before[end:])
     with caplog.at_level(logging.WARNING):
         library = Library(tmp_path)
@@ -148,8 +147,7 @@ def test_a_broken_sparse_index_is_built_anew_with_a_warning(
 def test_a_broken_dense_index_is_built_anew_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("retriever.dense.SEAL", 2)
-    monkeypatch.setattr("retriever.dense.DenseIndex.__init__.__kwdefaults__", {"seal": 2}, raising=False)
+    monkeypatch.setitem(DenseIndex.__init__.__kwdefaults__, "seal", 2)
     library = Library(tmp_path)
     library.add(TEXT)
     library.close()
@@ -258,12 +256,7 @@ def test_callers_that_wait_for_each_other_share_a_commit(library: Library, monke
     library.add("first")
     for number in range(6):
         library.send(f"waiting {number}")
-        job = library.store.claim_job()
-        assert job is not None
-        document, text = job.payload["document_id"], f"waiting {number}"
-        revision = library.store.start_revision(TENANT, document, job.id, parsed(text), lines(text))
-        library.encode(TENANT, document, revision)
-        library.store.publish(TENANT, document, revision)
+        library.store.publish(TENANT, *begun(library, f"waiting {number}"))
     commits: list[int] = []
     commit = SparseIndex.commit
     monkeypatch.setattr(SparseIndex, "commit", lambda index: (commits.append(1), commit(index))[1])
@@ -305,9 +298,8 @@ def test_two_encoders_stand_side_by_side(tmp_path: Path) -> None:
     library = Library(tmp_path, encoder=HashingEncoder(dimension=16, version="hashing@2"))
     assert both(library, "gamma") == (["gamma delta"], [])  # no vectors of the new one yet
     batch = library.store.unencoded(TENANT, document, 1, encoder="hashing@2", limit=9)
-    library.store.put_vectors(
-        "hashing@2", [k for k, _ in batch], library.encoder.encode_passages([t for _, t in batch])
-    )
+    vectors = library.encoder.encode_passages([text for _, text in batch])
+    library.store.put_vectors("hashing@2", [key for key, _ in batch], vectors)
     library.indexes.reindex(TENANT)
     assert both(library, "gamma") == (["gamma delta"], ["gamma delta"])
     library.close()
