@@ -178,6 +178,11 @@ def measure(items: Sequence[QaItem], asked: Mapping[str, Asked], scorer: Scorer,
     decided = [scorer.f1(record.answer or "", gold) for record, gold in zip(records, golds, strict=True)]
     exact = [scorer.exact(record.forced, gold) for record, gold in zip(records, golds, strict=True)]
     no_answer = [record.no_answer for record in records]
+    # As in the script, any answer to an unanswerable question costs it, even one that normalizes to nothing.
+    at_threshold = [
+        score if has else float(not record.forced)
+        for score, has, record in zip(forced, answerable, records, strict=True)
+    ]
     separation = auroc(no_answer, [not has for has in answerable])
     times = [record.ms for record in records]
     return QaMeasures(
@@ -185,7 +190,7 @@ def measure(items: Sequence[QaItem], asked: Mapping[str, Asked], scorer: Scorer,
         em=_share(exact, answerable),
         f1=_share(forced, answerable),
         threshold_f1=100 * sum(decided) / len(decided),
-        best_f1=100 * best_threshold_score(forced, no_answer, answerable),
+        best_f1=100 * best_threshold_score(at_threshold, no_answer, answerable),
         auroc=None if separation is None else 100 * separation,
         recall=None if unit == "paragraph" else _recall(records, answerable),
         questions_per_second=1000 * len(times) / sum(times) if sum(times) else 0.0,
