@@ -4,7 +4,7 @@ import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pypdfium2
 import pypdfium2.raw as pdfium
@@ -13,7 +13,8 @@ from retriever.errors import LimitExceeded, NoText, UnreadableFile
 from retriever.parsing.limits import Limits
 from retriever.parsing.normalization import normalize
 from retriever.parsing.outline import Heading, sections_of
-from retriever.parsing.pdf_layout import Line, Spot, Words, page_text, spacing_of, without_furniture
+from retriever.parsing.pdf_layout import Line, Spot, Words, headings_by_size, page_text, spacing_of, without_furniture
+from retriever.parsing.plain import find_headings
 from retriever.types import Page, ParsedDocument
 
 MEDIA_TYPE = "application/pdf"
@@ -68,7 +69,7 @@ def parse_pdf(data: bytes, *, limits: Limits) -> ParsedDocument:
 def _assembled(
     pages: list[list[Line]], bookmarks: list[_Bookmark], *, title: str | None, broken: list[int]
 ) -> ParsedDocument:
-    """Joins the pages' texts, and places the bookmarks in them."""
+    """Joins the pages' texts. Sections are the bookmarks', else by the headings' type size, else as in plain text."""
     empty = [number for number, lines in enumerate(pages, start=1) if not lines and number not in broken]
     pages = without_furniture(pages)
     spacing = spacing_of(pages)
@@ -85,12 +86,12 @@ def _assembled(
             parts.append("\n" if goes_on else "\n\n")
             length += len(parts[-1])
         ranges.append(Page(number=number, start=length, end=length + len(text)))
-        spots.append([Spot(start=length + mark.start, end=length + mark.end, top=mark.top) for mark in marks])
+        spots.append([replace(mark, start=length + mark.start, end=length + mark.end) for mark in marks])
         if text:
             parts.append(text)
             length += len(text)
     text = normalize("".join(parts))
-    headings = _headings(text, bookmarks, ranges, spots)
+    headings = _headings(text, bookmarks, ranges, spots) or headings_by_size(text, spots) or find_headings(text)
     warnings = [f"no text on {_listed(empty)}"] if empty else []
     warnings += [f"could not read {_listed(broken)}"] if broken else []
     return ParsedDocument(

@@ -8,12 +8,18 @@ that ends early, a list marker.
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+
+from retriever.parsing.outline import Heading
 
 _USUAL_SPACING = 1.2  # of lines, in font sizes: the default of most writers
 _FEWEST_REPEATS = 3
+_HEADING_SIZE = 1.12  # times the text's: the smallest step that writers' styles take is from 12 to 14
+_LONGEST_HEADING = 160
+_MOST_HEADINGS = 0.2  # of the characters
 _ITEM = re.compile(r"(?:[-*•‣◦▪●○–—·]|\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})[.)])\s")
+_LEADERS = re.compile(r"(?:\s?\.){4}")  # of a table of contents
 _ENDS = re.compile(r"""[.!?:;。！？：；]["'”’)\]」』）]*$""")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
@@ -37,11 +43,12 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Spot:
-    """Where a line stands in the text, and its top on the page."""
+    """Where a line stands in the text, its top on the page and its type size."""
 
     start: int
     end: int
     top: float
+    size: float
 
 
 class Words:
@@ -54,6 +61,45 @@ class Words:
         """Whether `first-second` is written so elsewhere in the document, and `firstsecond` is not."""
         first, second = first.casefold(), second.casefold()
         return f"{first}-{second}" in self._words and first + second not in self._words
+
+
+def headings_by_size(text: str, pages: Sequence[Sequence[Spot]]) -> list[Heading]:
+    """Headings of a PDF that has no bookmarks: short lines in larger type than the text, a level for each size.
+
+    None where such lines are too many to be headings, as in slides.
+    """
+    spots = [spot for page in pages for spot in page]
+    weights: Counter[float] = Counter()
+    for spot in spots:
+        weights[_rounded(spot.size)] += spot.end - spot.start
+    body = max(weights, key=lambda size: weights[size], default=0.0)
+    large: list[Spot] = []
+    for spot in spots:
+        line = text[spot.start : spot.end]
+        if _rounded(spot.size) < _HEADING_SIZE * body or not any(map(str.isalpha, line)) or _LEADERS.search(line):
+            continue
+        above = large[-1] if large else None
+        if above is not None and above.size == spot.size and not text[above.end : spot.start].strip():
+            large[-1] = replace(above, end=spot.end)  # a heading of two lines
+        else:
+            large.append(spot)
+    found = [spot for spot in large if spot.end - spot.start <= _LONGEST_HEADING]
+    if sum(spot.end - spot.start for spot in large) > _MOST_HEADINGS * sum(weights.values()):
+        return []
+    sizes = sorted({_rounded(spot.size) for spot in found}, reverse=True)
+    return [
+        Heading(
+            start=spot.start,
+            end=spot.end,
+            level=sizes.index(_rounded(spot.size)) + 1,
+            title=text[spot.start : spot.end],
+        )
+        for spot in found
+    ]
+
+
+def _rounded(size: float) -> float:
+    return round(size * 2) / 2
 
 
 def without_furniture(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
@@ -128,7 +174,7 @@ def page_text(lines: Sequence[Line], *, spacing: float, words: Words) -> tuple[s
                 joint = "-" + joint
             parts.append(joint)
             length += len(joint)
-        spots.append(Spot(start=length, end=length + len(text), top=line.y + line.size))
+        spots.append(Spot(start=length, end=length + len(text), top=line.y + line.size, size=line.size))
         parts.append(text)
         length += len(text)
     return "".join(parts), spots

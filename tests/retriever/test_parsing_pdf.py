@@ -63,6 +63,14 @@ def test_bookmarks_become_sections_that_tile_the_text():
     assert document.sections[0].end == outlook.start
 
 
+def test_without_bookmarks_lines_in_larger_type_are_headings():
+    document = parse(pdf(REPORT))
+    assert [section.path for section in document.sections] == [("Annual report",), ("Outlook",)]
+    assert document.title == "Annual report"
+    slides = [[f"# {word}", "", f"# with large words {i}"] for i, word in enumerate(["One", "Two"])] + [["small print"]]
+    assert [section.path for section in parse(pdf(slides)).sections] == [()]
+
+
 def test_nested_bookmarks_give_paths():
     pages = [["# One", "", "Text of one."], ["# Two", "", "Text of two."], ["# Three", "", "Text of three."]]
     document = parse(pdf(pages, outline=[(1, "One", 0), (2, "Two", 1), (1, "Three", 2)]))
