@@ -143,6 +143,9 @@ class Jobs:
     def cancel(self, tenant: str, job_id: str) -> Job:
         """Cancel a job: at once where it is queued, after its slice where it runs. Raises NotFound."""
         job = self.store.cancel_job(tenant, job_id)
+        if job.status == "cancelled":
+            with self._wake:
+                self._attached.pop(job_id, None)  # no worker will ask for it any more
         self.changed(job_id)
         return job
 

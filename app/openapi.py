@@ -18,7 +18,6 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.DocumentUpload,
     schemas.DocumentPatch,
     schemas.CollectionRequest,
-    schemas.VerifyRequest,
     schemas.Problem,
 )
 _ALWAYS = (405, 500, 503)  # what any route may answer

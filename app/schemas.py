@@ -442,38 +442,6 @@ class JobsReply(Reply):
     next_cursor: str | None
 
 
-class ClaimedCitation(Request):
-    """A citation as a client holds it."""
-
-    document_id: DocumentId
-    version: Annotated[str, Field(max_length=128)]
-    start: Annotated[int, Field(ge=0)]
-    end: Annotated[int, Field(ge=0)]
-    quote: Annotated[str, Field(min_length=1)]
-
-
-class VerifyRequest(Request):
-    """`POST /verify`: are these citations still true?"""
-
-    citations: Annotated[list[ClaimedCitation], Field(min_length=1, max_length=1_000)]
-
-
-class Verdict(Reply):
-    """What became of one citation; the place is that in the current version, null where there is none."""
-
-    status: Literal["holds", "moved", "gone", "false"]
-    version: str | None
-    start: int | None
-    end: int | None
-
-
-class VerifyReply(Reply):
-    """One verdict a citation, in their order."""
-
-    results: list[Verdict]
-    request_id: str = ""
-
-
 class VersionReply(Reply):
     """Which Lectern this is."""
 

@@ -70,8 +70,8 @@ def test_every_citation_of_hundreds_of_replies_slices_back_to_its_quote(lectern)
         text, questions = strange_text(seed)
         asked += [(add(lectern, text), text, question) for question in questions]
     held = 0
-    for document, text, question in asked:
-        for source in ({"documents": [document]}, {"text": text}, {}):
+    for n, (document, text, question) in enumerate(asked):
+        for source in ({"documents": [document]}, {}, *([{"text": text}] if n % 4 == 0 else [])):
             reply = lectern.answering.ask(T, AskRequest(question=question, alternatives=3, **source))
             held += checked(
                 lambda it, inline=text: (
@@ -79,7 +79,7 @@ def test_every_citation_of_hundreds_of_replies_slices_back_to_its_quote(lectern)
                 ),
                 reply,
             )
-    assert held > 600
+    assert held > 400
 
 
 def test_answers_hold_at_their_version_while_documents_are_replaced_and_deleted(lectern):

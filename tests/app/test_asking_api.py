@@ -1,6 +1,13 @@
-import pytest
+import threading
 
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from app.wiring import build
 from tests.app.test_documents_api import PUMPS, add, assert_problem
+from tests.fakes import HashingEncoder, OverlapReader
 
 COST = "What does the filter of the pump cost?"
 
@@ -101,6 +108,28 @@ def test_past_its_wait_a_question_becomes_a_job_with_the_same_answer(client):
     assert set(body) == {"job", "status", "progress"}
     job = client.get(reply.headers["location"], params={"wait": 10}).json()
     assert (job["kind"], job["status"], job["result"]["answer"]) == ("ask", "succeeded", "euros")
+
+
+def test_what_a_slow_question_has_begun_is_finished_by_its_job(tmp_path):
+    go, reads = threading.Event(), []
+
+    class Slow(OverlapReader):
+        def read(self, question, passages, **options):
+            reads.append(question)
+            assert go.wait(10)
+            return super().read(question, passages, **options)
+
+    settings = Settings(data_dir=tmp_path / "data")
+    app = create_app(settings, make=lambda it: build(it, encoder=HashingEncoder(), reader=Slow()))
+    with TestClient(app) as client:
+        add(client)
+        reply = client.post("/ask", json={"question": COST, "wait": 0.05}, headers={"X-Request-ID": "first"})
+        assert reply.status_code == 202
+        go.set()
+        job = client.get(reply.headers["location"], params={"wait": 10}).json()
+        assert (job["status"], job["result"]["answer"]) == ("succeeded", "euros")
+        assert job["result"]["request_id"] == "first"
+    assert reads == [COST]
 
 
 def test_a_question_about_a_replaced_document_is_answered_from_its_new_text(client):
