@@ -33,12 +33,7 @@ class Tasks:
 
     def summarize(self, tenant: str, request: SummarizeRequest, attached: Attached) -> Mapping[str, Any]:
         """The reply to a request for a summary."""
-
-        def progress(done: int, total: int) -> bool:
-            attached.progress(done, total, "sentences")
-            return True
-
-        reply = self._summarizing.summarize(tenant, request, progress=progress)
+        reply = self._summarizing.summarize(tenant, request, progress=attached.progress)
         return reply.model_copy(update={"request_id": telemetry.request_id.get()}).model_dump(mode="json")
 
     def _ask_job(self, job: Job, context: Context) -> Mapping[str, Any]:

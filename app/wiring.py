@@ -16,7 +16,6 @@ from app.summarizing import Summarizing
 from app.tasks import Tasks
 from model.encoder import MiniLMEncoder
 from model.reader import LongformerReader
-from model.summarizer import CentralitySalience
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
 from retriever.store import Store
@@ -70,7 +69,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
     retriever = HybridRetriever(store, indexes, interactive)
     finder = Finder(store, retriever, interactive.count_word_pieces)
     answering = Answering(store, finder, inference.reader(), retriever_name=interactive.version)
-    summarizing = Summarizing(store, bulk, CentralitySalience())
+    summarizing = Summarizing(store, bulk)
     ingesting = Ingesting(store, indexes, bulk)
     tasks = Tasks(answering, summarizing)
     jobs = Jobs(store, {"ingest": ingesting.run, **tasks.handlers()}, workers=settings.job_workers)
