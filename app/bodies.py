@@ -23,6 +23,7 @@ from app.schemas import DocumentFields, DocumentUpload
 M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 64  # nesting of a request's JSON: far more than the contract has, far less than hurts
+LARGE_BODY = 262_144  # bytes from which parsing would hold up other requests: it goes to a thread
 MAX_NAME = 255
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,7 +45,10 @@ async def read_json(request: Request, model: type[M]) -> M:
     """The body as a `model`. Raises UnsupportedMediaType, Malformed and Invalid; none repeats what was sent."""
     if media_type_of(request) != "application/json":
         raise UnsupportedMediaType("send JSON with Content-Type: application/json")
-    return validated(model, parse_json(await body_of(request)))
+    body = await body_of(request)
+    if len(body) > LARGE_BODY:
+        return await run_in_threadpool(lambda: validated(model, parse_json(body)))
+    return validated(model, parse_json(body))
 
 
 async def read_upload(request: Request) -> Upload:

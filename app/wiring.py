@@ -1,7 +1,9 @@
 """Settings -> store, indexes, models and the services on top of them: the only place where concrete classes meet."""
 
+import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -20,6 +22,7 @@ from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
 from retriever.store import Store
 
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 DEFAULT_TENANT = "default"
 
 
@@ -56,7 +59,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
 
     Raises StoreUnavailable, StoreNewer, WeightsMissing, WeightsCorrupt, UnsupportedModel.
     """
-    torch.set_num_threads(settings.threads or free_cores())
+    torch.set_num_threads(settings.threads or min(torch.get_num_threads(), free_cores()))
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     inference = Inference(
         encoder or MiniLMEncoder.load(settings.encoder_path),
@@ -92,5 +95,11 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
 
 
 def free_cores() -> int:
-    """The cores that this process may run on."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """The cores that this process may use: those it may run on, and no more than a container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text().split()[:2]
+        cores = min(cores, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no control group, or "max": no quota
+        pass
+    return max(1, cores)

@@ -141,10 +141,13 @@ async def read_text(
     if end is not None and end < start:
         raise invalid([{"loc": ["end"], "msg": "must not be before start"}])
     lectern, tenant = lectern_of(request), tenant_of(request)
-    text, first, last, found = await lectern.desk.aside(
-        lambda: lectern.store.text(tenant, document_id, start=start, end=end, version=version)
-    )
-    return reply(schemas.TextReply(text=text, start=first, end=last, version=found), headers={"ETag": f'"{found}"'})
+
+    def read() -> Response:
+        text, first, last, found = lectern.store.text(tenant, document_id, start=start, end=end, version=version)
+        body = schemas.TextReply(text=text, start=first, end=last, version=found)
+        return reply(body, headers={"ETag": f'"{found}"'})
+
+    return await lectern.desk.aside(read)
 
 
 @router.get(
