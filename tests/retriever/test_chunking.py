@@ -98,6 +98,11 @@ def test_a_heading_goes_with_the_text_under_it():
     assert not any(text.rstrip().splitlines()[-1].startswith("Heading") for text in found)
 
 
+def test_a_heading_is_not_last_even_where_that_would_fit_better():
+    text = f"{paragraph(10, 12)}\n\nOne heading of exactly ten words and not one more\n\n{paragraph(12, 12)}"
+    assert passages(parse_text(text))[1].startswith("One heading")
+
+
 def test_nothing_is_longer_than_the_reader_can_take_even_without_sentences():
     for text in ("word " * 5000, "中" * 5000, "x" * 3000, "a|b\n" * 3000, "word, " * 1000 + "end. Short."):
         document = parse_text(text)

@@ -1,7 +1,7 @@
 """Plain text and Markdown: the stored text is what was sent; encodings; headings."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retriever.errors import LimitExceeded, NoText, ParsingError, UnsupportedFormat
@@ -56,6 +56,7 @@ def test_plain_text_is_kept_character_for_character():
 
 @given(st.text(alphabet=st.characters(codec=None)))
 @settings(max_examples=100, deadline=None)
+@example("a\0b\ud800c\udfff")
 def test_normalization_keeps_every_offset_and_leaves_nothing_unstorable(text):
     stored = normalize(text)
     assert len(stored) == len(text)
@@ -145,6 +146,12 @@ def test_chapters_are_sections_and_the_table_of_contents_is_not():
     ]
     assert _tile(document)
     assert document.text[document.sections[1].start :].startswith("CHAPTER I. Loomings.\r\n\r\nCall me")
+
+
+def test_a_table_of_contents_in_other_words_makes_no_sections_either():
+    contents = "\n\n".join(f"{number}. Of whales" for number in ("I", "II", "III", "IV"))
+    text = f"{contents}\n\nCHAPTER I\n\n{BODY}\n\nCHAPTER II\n\n{BODY}\n"
+    assert paths(parse_text(text)) == [(), ("CHAPTER I",), ("CHAPTER II",)]
 
 
 def test_books_hold_chapters_and_a_bare_number_takes_the_title_under_it():

@@ -98,12 +98,15 @@ def test_text_without_white_space_is_cut_too_and_nothing_is_lost(text):
 def test_time_is_linear_in_the_text(unit):
     def seconds(characters):
         text = unit * (characters // len(unit))
-        start = time.process_time()
-        split_sentences(text)
-        return time.process_time() - start
+        taken = []
+        for _ in range(3):
+            start = time.process_time()
+            split_sentences(text)
+            taken.append(time.process_time() - start)
+        return min(taken)
 
     seconds(5_000)
-    assert seconds(80_000) < 4 * max(seconds(40_000), 0.02)
+    assert seconds(80_000) < 3.2 * max(seconds(40_000), 0.02)  # 2 if linear, 4 if quadratic
 
 
 ANYTHING = st.lists(
