@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.evaluation import write_json
+from app.wiring import free_cores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "bench" / "results"
@@ -36,7 +37,7 @@ def provenance() -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("LECTERN_THREADS") or os.environ.get("OMP_NUM_THREADS") or "all",
+        "threads": int(os.environ.get("LECTERN_THREADS") or free_cores()),
         "tcmalloc": "tcmalloc" in os.environ.get("LD_PRELOAD", ""),
     }
 
