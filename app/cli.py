@@ -118,9 +118,10 @@ def _serve(arguments: argparse.Namespace, make: "Make | None") -> int:
     given = {"host": arguments.host, "port": arguments.port}
     settings = settings_of(arguments).model_copy(update={k: v for k, v in given.items() if v is not None})
     from app.main import serve
+    from app.wiring import build
 
     terminal.note(f"starting at http://{settings.host}:{settings.port}, data in '{settings.data_dir}'; Ctrl-C stops it")
-    serve(settings)
+    serve(settings, make=make or build)
     return DONE
 
 

@@ -61,11 +61,16 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Run the service until it is told to stop. What was accepted is finished or goes on at the next start."""
+def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) -> None:
+    """Run the service until it is told to stop. What was accepted is finished or goes on at the next start.
+
+    `make` runs before the server does, so that what it raises (StoreUnavailable, WeightsMissing and their kin) reaches
+    the caller instead of the server's log.
+    """
     telemetry.configure(settings.log_level)
+    lectern = make(settings)
     uvicorn.run(
-        create_app(settings),
+        create_app(settings, make=lambda _: lectern),
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,
@@ -82,10 +87,9 @@ def serve(settings: Settings) -> None:
 def main() -> None:
     """`python -m app.main`: serve with the settings of the environment."""
     try:
-        settings = load_settings()
-    except SettingsError as error:
+        serve(load_settings())
+    except (SettingsError, RetrieverError, ModelError) as error:
         sys.exit(f"lectern: {error}")
-    serve(settings)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

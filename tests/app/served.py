@@ -49,16 +49,12 @@ class Server:
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Serve with fakes, with the settings of the environment."""
-    from app import main as service
+    from app.main import serve
     from app.settings import load_settings
     from app.wiring import build
     from tests.fakes import HashingEncoder, OverlapReader
 
-    make = service.create_app
-    service.create_app = lambda settings: make(  # type: ignore[assignment]
-        settings, make=lambda it: build(it, encoder=HashingEncoder(), reader=OverlapReader())
-    )
-    service.serve(load_settings())
+    serve(load_settings(), make=lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader()))
 
 
 if __name__ == "__main__":

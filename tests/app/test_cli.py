@@ -10,6 +10,7 @@ import pytest
 
 from app import terminal
 from app.cli import main
+from app.local import opened
 from app.settings import Settings
 from app.wiring import Lectern, build
 from tests.fakes import HashingEncoder, OverlapReader
@@ -106,6 +107,16 @@ def test_a_misspelt_command_line_shows_its_usage_with_exit_code_2(
         run(*argv)
     assert exit_.value.code == 2
     assert "usage: lectern" in capsys.readouterr().err
+
+
+def test_a_service_whose_data_another_one_uses_says_so_in_one_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(Settings(data_dir=tmp_path / "data"), make=make):
+        assert run("serve", "--port", "0") == 2
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err
+    assert shown.err.splitlines()[-1].startswith("lectern: another Lectern uses")
 
 
 def test_a_misspelt_setting_is_named(
