@@ -2,7 +2,8 @@
 
     score = weight * bm25 / (the pool's largest bm25) + (1 - weight) * cosine
 
-Rank fusion throws away how much better a hit is, and is worse than BM25 alone at rank 1.
+Rank fusion throws away how much better a hit is: on pooled SQuAD (20,881 paragraphs, 2,000 dev questions) recall@1 / @5
+is 67.6 / 88.7 by rank fusion, 71.0 / 88.4 by BM25, 54.3 / 78.3 by cosine, and 74.8 / 91.7 by this mix.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from retriever.terms import query_terms, terms
 from retriever.types import Hit, Mode, Passage
 
 POOL = 100  # candidates of each side
-WEIGHT = 0.5  # of BM25 in the mix
+WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
 OVERFETCH = 4  # how many times more to ask for where replaced passages took the places
 
 Scores = Mapping[int, float]  # by key

@@ -303,6 +303,7 @@ class Indexes:
         if self._closed or (pair.maintenance is not None and not pair.maintenance.done()):
             return
         pair.maintenance = self._background.submit(self._maintained, pair)
+        pair.maintenance.add_done_callback(_report)
 
     def _maintained(self, pair: _Pair) -> None:
         try:
@@ -376,6 +377,13 @@ def _numbered(root: Path) -> list[Path]:
 
 def _next_generation(folder: Path) -> Path:
     return folder / str(1 + max(int(each.name) for each in folder.iterdir() if each.is_dir()))
+
+
+def _report(done: Future[None]) -> None:
+    """Nobody waits for background work: what went wrong there would never be seen."""
+    error = None if done.cancelled() else done.exception()
+    if error is not None:
+        logger.error("merging indexes in the background failed", exc_info=error)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
