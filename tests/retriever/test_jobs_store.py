@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from retriever.errors import NotFound
+from retriever.errors import NotFound, StoreError
+from retriever.store import Store
 from tests.retriever.library import TENANT, Library
 
 
@@ -107,6 +108,31 @@ def test_two_runners_never_get_the_same_job(library: Library) -> None:
         runner.join()
     assert len(claimed) == 30
     assert len(set(claimed)) == 30
+
+
+def test_two_processes_never_get_the_same_job_nor_an_error(library: Library) -> None:
+    other = Store(f"sqlite:///{library.folder / 'store.db'}")  # shares no lock with the first, as another process
+    for _ in range(20):
+        library.store.create_job(TENANT, "work", {})
+    claimed: list[str] = []
+    failures: list[StoreError] = []
+
+    def run(store: Store) -> None:
+        try:
+            while (job := store.claim_job()) is not None:
+                claimed.append(job.id)
+        except StoreError as error:
+            failures.append(error)
+
+    runners = [threading.Thread(target=run, args=(store,)) for store in (library.store, other)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    other.close()
+    assert failures == []
+    assert sorted(claimed) == sorted(set(claimed))
+    assert len(claimed) == 20
 
 
 def test_what_was_running_is_queued_again_at_the_next_start_unless_it_was_to_be_cancelled(library: Library) -> None:
