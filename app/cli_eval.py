@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli_support import print_json, settings_of
+from app.cli_support import CommandError, print_json, settings_of
 
 if TYPE_CHECKING:
     from app.evaluation import ProgressLine
@@ -111,6 +111,8 @@ def _lectern(arguments: argparse.Namespace, make: "Make | None") -> "Iterator[tu
     try:
         with local.temporary(settings_of(arguments), make=make or build) as lectern:
             yield lectern, progress
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: pip install 'lectern[eval]'") from error
     finally:
         progress.close()
 

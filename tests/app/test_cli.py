@@ -199,3 +199,29 @@ def test_the_quote_is_emphasized_on_a_terminal_only(
     monkeypatch.setattr(terminal, "colours", lambda stream: True)
     assert run("ask", "lease.md", "What is the yearly rent of the mill?") == 0
     assert "mill is \x1b[1mbarley\x1b[0m." in capsys.readouterr().out
+
+
+def test_measuring_without_its_packages_says_what_to_install(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rouge_score", None)
+    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
+    row = {"id": "1", "text": "The mill stands at Stony Ford. It has a wheel.", "references": ["A mill."], "words": 9}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    assert run("eval", "summaries", "--set", "rows.jsonl", "--systems", "lead") == 2
+    assert "pip install 'lectern[eval]'" in capsys.readouterr().err
+
+
+def test_summaries_are_measured_on_rows_of_json(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"id": "1", "text": "The mill stands at Stony Ford. It has a wheel.", "references": ["A mill."], "words": 9}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    argv = ["eval", "summaries", "--set", "rows.jsonl", "--systems", "lectern,lead", "--json"]
+    assert run(*argv, "-") == 0
+    measures = json.loads(capsys.readouterr().out)
+    assert list(measures) == ["lectern", "lead"]
+    assert run(*argv, "out.json") == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    for each in (measures, written):
+        each["lead"].pop("seconds")
+    assert written["lead"] == measures["lead"]
+    assert "rouge1" in capsys.readouterr().out
