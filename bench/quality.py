@@ -12,6 +12,8 @@ stopped goes on.
 
 import argparse
 import json
+import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,13 +41,18 @@ UNITS: dict[str, tuple[Unit, ...]] = {"squad1": get_args(Unit), "fairytaleqa": (
 @contextmanager
 def fresh_lectern() -> Iterator[Lectern]:
     """The configured service on an empty data directory that goes away."""
-    with tempfile.TemporaryDirectory(prefix="lectern-eval-") as folder:
+    with tempfile.TemporaryDirectory(prefix="lectern-eval-", dir=_memory()) as folder:
         lectern = build(load_settings().model_copy(update={"data_dir": Path(folder), "database_url": None}))
         try:
             lectern.jobs.start()
             yield lectern
         finally:
             lectern.close()
+
+
+def _memory() -> str | None:
+    """Where files cost no disk: a corpus of 20,000 items takes 100,000 durable transactions of 3 ms each otherwise."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2**30 else None  # noqa: S108
 
 
 def measure_qa(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
