@@ -60,7 +60,8 @@ def measure_qa(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
     measured: dict[str, QaMeasures] = {}
     for unit in UNITS.get(name, ("paragraph",)):
         print(f"qa {name} {unit}", file=sys.stderr)
-        stem = f"{name}-{unit}-{limit or 'all'}-{provenance()['commit'][:12]}"
+        origin = provenance()
+        records = folder / "records" / f"{name}-{unit}-{limit or 'all'}-{origin['commit'][:12]}.jsonl"
         with fresh_lectern() as lectern:
             measured[unit] = evaluate_qa(
                 lectern,
@@ -69,7 +70,8 @@ def measure_qa(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
                 limit=limit,
                 seed=SEED,
                 top_k=TOP_K,
-                records=folder / "records" / f"{stem}.jsonl",
+                # The commit does not say what a modified tree would answer: nothing is gone on with there.
+                records=None if origin["modified"] else records,
                 progress=ProgressLine(),
             )
     result: dict[str, Any] = {unit: qa_row(row) for unit, row in measured.items()}
