@@ -23,11 +23,11 @@ class Progress(Protocol):
         """`done` of `total` units are done."""
 
 
-class Refresher(Protocol):
+class Publisher(Protocol):
     """The indexes, as ingesting sees them."""
 
-    def refresh(self, tenant: str, collection: str) -> int:
-        """Apply the change log up to now: what was published is searchable when this returns."""
+    def publish(self, tenant: str, document_id: str, revision: int) -> int:
+        """Make a revision visible; it is searchable when this returns."""
 
 
 class _Silent:
@@ -45,7 +45,7 @@ def parse_upload(data: bytes, filename: str | None, media_type: str | None) -> P
 class Ingesting:
     """Runs ingest jobs. Every step is durable and is found done when the job runs again."""
 
-    def __init__(self, store: Store, indexes: Refresher, encoder: TextEncoder, *, parse: Parse = parse_upload) -> None:
+    def __init__(self, store: Store, indexes: Publisher, encoder: TextEncoder, *, parse: Parse = parse_upload) -> None:
         self._store = store
         self._indexes = indexes
         self._encoder = encoder
@@ -66,9 +66,8 @@ class Ingesting:
             total = left if job.total is None else job.total
             done = total - left
         self._encode(job, document_id, revision, lambda some: context.progress(done + some, total, "passages"))
-        self._store.publish(job.tenant, document_id, revision)
+        self._indexes.publish(job.tenant, document_id, revision)
         document = self._store.document(job.tenant, document_id)
-        self._indexes.refresh(job.tenant, document.collection)
         return {"document": document_id, "version": document.version, "passages": document.passages}
 
     def _begin(self, job: Job, document_id: str, context: Progress) -> tuple[int, int, int]:

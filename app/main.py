@@ -1,5 +1,6 @@
 """The HTTP service: `create_app(settings)`, and `serve(settings)` to run it."""
 
+import asyncio
 import importlib.metadata
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -35,7 +36,9 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
             requeued = await run_in_threadpool(lectern.jobs.start)
             telemetry.log("started", version=app.version, requeued=requeued, data_dir=str(settings.data_dir))
             app.state.lectern = lectern
+            app.state.opening = asyncio.create_task(run_in_threadpool(_open_indexes, lectern))
             yield
+            await app.state.opening
         finally:
             await run_in_threadpool(lectern.close)
             telemetry.log("stopped")
@@ -59,6 +62,16 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     app.add_middleware(RequestLog)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
+
+
+def _open_indexes(lectern: Lectern) -> bool:
+    """Open all indexes before anyone searches them; whether all could be. A search opens its own if it comes first."""
+    try:
+        lectern.indexes.catch_up()
+    except (RetrieverError, OSError) as error:
+        telemetry.log("an index cannot be opened", level=40, error=error)
+        return False
+    return True
 
 
 def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) -> None:

@@ -38,7 +38,9 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Whether store, indexes and models can be used; 503 while one cannot."""
     lectern = lectern_of(request)
-    state = await lectern.desk.aside(lambda: _state(lectern))
+    opening = request.app.state.opening
+    indexes = "opening" if not opening.done() else "ok" if opening.result() else "failed"
+    state = await lectern.desk.aside(lambda: _state(lectern, "stopping" if lectern.jobs.stopping else indexes))
     return reply(state, status=200 if state.ready else 503)
 
 
@@ -55,16 +57,15 @@ async def page() -> HTMLResponse:
     return HTMLResponse(_PAGE, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
 
-def _state(lectern: Lectern) -> schemas.ReadyReply:
+def _state(lectern: Lectern, indexes: str) -> schemas.ReadyReply:
     try:
         lectern.store.ping()
         store = "ok"
     except StoreError:
         store = "unavailable"
-    stopping = lectern.jobs.stopping
     return schemas.ReadyReply(
-        ready=store == "ok" and not stopping,
+        ready=store == indexes == "ok",
         store=store,
-        indexes="stopping" if stopping else "ok",
+        indexes=indexes,
         models={"encoder": lectern.encoder.version, "reader": lectern.reader.name},
     )

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,9 @@ class Server:
         )
         self.log: list[dict] = []
         self.url = self._started()
+        # A pipe that nobody reads fills up, and the server would wait for room in it.
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
     def _started(self) -> str:
@@ -42,9 +46,14 @@ class Server:
         """Ends the process and reads the rest of its log; returns its exit status."""
         self.client.close()
         self.process.send_signal(how)
-        _, rest = self.process.communicate(timeout=60)
-        self.log += [json.loads(line) for line in rest.splitlines() if line.startswith("{")]
-        return self.process.returncode
+        status = self.process.wait(timeout=60)
+        self._reading.join()
+        return status
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            self.log += [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def main(arguments: Sequence[str] = ()) -> None:

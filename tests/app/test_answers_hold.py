@@ -66,7 +66,7 @@ def checked(text_of, reply) -> int:
 
 def test_every_citation_of_hundreds_of_replies_slices_back_to_its_quote(lectern):
     asked = []
-    for seed in range(8):
+    for seed in range(6):
         text, questions = strange_text(seed)
         asked += [(add(lectern, text), text, question) for question in questions]
     held = 0
@@ -79,7 +79,7 @@ def test_every_citation_of_hundreds_of_replies_slices_back_to_its_quote(lectern)
                 ),
                 reply,
             )
-    assert held > 400
+    assert held > 300
 
 
 def test_answers_hold_at_their_version_while_documents_are_replaced_and_deleted(lectern):

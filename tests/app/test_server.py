@@ -28,7 +28,6 @@ def start(tmp_path):
     for server in servers:
         if server.process.poll() is None:
             server.stop(signal.SIGKILL)
-        server.process.stderr.close()
 
 
 def in_progress(client: httpx.Client, job: str) -> dict:
