@@ -33,7 +33,7 @@ def provenance() -> dict[str, Any]:
     """The commit (and whether the tree differs from it), the time, the CPU, the threads and the allocator."""
     return {
         "commit": _git("rev-parse", "HEAD"),
-        "modified": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "modified": bool(_git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results")),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),

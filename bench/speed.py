@@ -6,8 +6,8 @@ writes bench/results/speed.json:
 
 - `start_s`: from starting the process to /readyz;
 - `ingest`: all dev articles (a document each), then all dev books, in an own collection each: from the first upload
-  until the last document is indexed, durable and searchable. Words are what white space parts; word pieces are those of
-  the documents' texts, so overlap between passages is counted once.
+  until the last document is indexed, durable and searchable. Words are what white space parts; word pieces are those
+  of the documents' texts, so overlap between passages is counted once.
 - `ask`: questions over all dev articles in one collection, one after another, 8 passages read: milliseconds at the
   client, and the server's own account of them;
 - `peak_rss_mb`: of the server process, idle and at each step.

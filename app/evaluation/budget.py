@@ -1,10 +1,9 @@
 """One rule for the length of every system's summary, so that none wins by length.
 
 A system ranks the sentences of a document; `fit` cuts the ranking to a budget of words, whole sentences only: going
-down the
-ranking, a sentence is taken unless it would carry the summary past 110% of the budget, and it ends at 90% or more. A
-summary is
-never empty: if every sentence is too long, the first of the ranking is taken alone. It is in the document's order.
+down the ranking, a sentence is taken unless it would carry the summary past 110% of the budget, and it ends at 90% or
+more. A summary is never empty: if every sentence is too long, the first of the ranking is taken alone. It is in the
+document's order.
 
 A system that makes its own summary is held to the upper end of the same range by `trim`.
 """

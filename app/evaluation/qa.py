@@ -5,7 +5,8 @@ document and asks it of that document; `collection` uploads all articles into on
 
 Every question is asked once. What the reply says decides everything:
 
-- The *forced* answer is the reply's answer, or the best rejected span (`alternatives[0]`) where the service abstained.
+- The *forced* answer is the reply's answer, or the best rejected span (`alternatives[0]`) where the service
+  abstained.
 - The *no-answer score* is the reply's confidence where it abstained, one minus the confidence where it answered.
 - Recall counts answerable questions for which one of the retriever's first k passages holds a gold answer as
   `squad.holds_answer` defines it. The search for it is a call of its own, outside the times.

@@ -1,7 +1,7 @@
 """Measures of one ranked list against relevance judgements, as trec_eval and BEIR compute them.
 
-`ranking` holds distinct item ids, best first; `relevant` maps the ids that were judged to their grade. Grades of
-zero and below are not relevant. All results are between 0 and 1.
+`ranking` holds distinct item ids, best first; `relevant` maps the ids that were judged to their grade. Grades of zero
+and below are not relevant. All results are between 0 and 1.
 """
 
 import math

@@ -1,9 +1,9 @@
 """Retrieval, measured on a corpus in BEIR's format: sparse, dense and hybrid side by side.
 
-Each item of the corpus becomes a document (its title above its text, unless the text begins with it) in a collection of
-its own, and goes through the same parsing, chunking and indexes as an upload. A search returns passages, so an item
-ranks by its best passage: enough passages are fetched that ten distinct items come out, where the corpus has them.
-Items without any text cannot be found, and stay in the judgements.
+Each item of the corpus becomes a document (its title above its text, unless the text begins with it) in a collection
+of its own, and goes through the same parsing, chunking and indexes as an upload. A search returns passages, so an
+item ranks by its best passage: enough passages are fetched that ten distinct items come out, where the corpus has
+them. Items without any text cannot be found, and stay in the judgements.
 """
 
 import time

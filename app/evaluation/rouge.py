@@ -1,8 +1,7 @@
 """ROUGE and BLEU of summaries, by the published packages (`rouge-score`, `sacrebleu`), and the greedy oracle.
 
 ROUGE is F1 with the Porter stemmer; sentences are parted by newlines, as rougeLsum needs; the score of a document is
-the
-mean over its references. A text with Han characters or kana has each of them as a token, since the package's own
+the mean over its references. A text with Han characters or kana has each of them as a token, since the package's own
 tokenizer drops everything but a-z and 0-9. BLEU is over the whole set with all references.
 """
 

@@ -5,10 +5,11 @@ that move a number, so a `Scorer` is made for one of them:
 
 - `squad1`: the best exact match and the best F1 over the gold answers, bag of words after normalization. Two strings
   that normalize to nothing match exactly and have F1 0.
-- `squad2`: as `squad1`, but gold answers that normalize to nothing are dropped; a question that is left with none
-  is unanswerable, and its one gold answer is the empty string. An empty string against an empty one has F1 1.
+- `squad2`: as `squad1`, but gold answers that normalize to nothing are dropped; a question that is left with none is
+  unanswerable, and its one gold answer is the empty string. An empty string against an empty one has F1 1.
 - `cmrc`: Chinese. Each Han character or kana is a token, the rest is split into words; F1 is over the longest common
-  *contiguous* run of tokens, and an exact match compares the strings without punctuation. Empty answers as in `squad2`.
+  *contiguous* run of tokens, and an exact match compares the strings without punctuation. Empty answers as in
+  `squad2`.
 """
 
 import re

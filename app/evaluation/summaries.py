@@ -1,13 +1,12 @@
 """Summaries, measured: Lectern beside the baselines, the same budget of words for each.
 
-`lectern` summarizes the document's text (turns become a transcript, a line a turn) through the service's own path with
-`length: {"words": budget}` and the row's query. Its reply is taken whole, unless it is past 110% of the budget:
+`lectern` summarizes the document's text (turns become a transcript, a line a turn) through the service's own path
+with `length: {"words": budget}` and the row's query. Its reply is taken whole, unless it is past 110% of the budget:
 then its least salient sentences go. The baselines rank the sentences of the same text, split by the same splitter,
 and are cut by `budget.fit`. In a transcript a turn's `Speaker:` is not part of the sentence, for any system.
-Sentences of fewer
-than five words ("Yeah.", "Mm-hmm.") are no candidates for a baseline, unless the rest is shorter than the budget:
-with them the
-centroid of a meeting is a list of grunts (ROUGE-1 1.3 instead of about 20), and beating that would prove nothing.
+Sentences of fewer than five words ("Yeah.", "Mm-hmm.") are no candidates for a baseline, unless the rest is shorter
+than the budget: with them the centroid of a meeting is a list of grunts (ROUGE-1 1.3 instead of about 20), and
+beating that would prove nothing.
 
 A document on which a graph method passes its cap is a document that it `did_not_finish`: it is left out of that
 system's means, and counted.
