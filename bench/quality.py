@@ -2,10 +2,10 @@
 
     python -m bench.quality [--data DIR] [--only qa,retrieval,summaries] [--sets NAME,...] [--limit N | --full]
 
-prepares the sets (see `prepare`), measures each in a data directory of its own, and writes
-qa.json, retrieval.json and summaries.json into bench/results as it goes: after a stop, the finished sets are there. A set that was not
-measured this time keeps its older numbers, with the commit that they are of. Answers are kept in .runs/eval/records
-by commit, so that a run that was stopped goes on.
+prepares the sets (see `prepare`), measures each in a data directory of its own, and writes qa.json, retrieval.json and
+summaries.json into bench/results as it goes: after a stop, the finished sets are there. A set that was not measured
+this time keeps its older numbers, with the commit that they are of. Answers are kept in .runs/eval/records by commit,
+so that a run that was stopped goes on.
 """
 
 import argparse
