@@ -36,6 +36,8 @@ from retriever.terms import query_terms, terms
 UNIT = "sentences"  # what `progress` counts
 BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
 LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
+MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
+FEWEST_UNTITLED = 50  # words before a first heading that make a part
 
 Progress = Callable[[int, int, str], None]
 
@@ -228,20 +230,38 @@ def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
 
 
 def _groups(sources: Sequence[SourceText], lines: Sequence[_Line]) -> list[_Group]:
-    """The chapters that have something to select: by the outermost level of headings that divides a document."""
+    """The sections of each document that have something to select, at the depth that reads as chapters.
+
+    A few words before the first heading, such as a motto, are no part of their own.
+    """
+    owned: list[list[int]] = [[] for _ in sources]
+    for index, line in enumerate(lines):
+        owned[line.source].append(index)
     groups: list[_Group] = []
-    for place, source in enumerate(sources):
+    for source, own in zip(sources, owned, strict=True):
         sections = source.document.sections
-        paths = {section.path for section in sections if section.path}
-        depth = next((d for d in range(1, 8) if len({path[:d] for path in paths}) > 1), 1)
+        depth = chapter_depth({section.path for section in sections if section.path})
         starts = [section.start for section in sections]
-        own = [index for index, line in enumerate(lines) if line.source == place]
         at = np.searchsorted(starts, [lines[index].start for index in own], side="right") - 1
-        titled = [(sections[int(n)].path[:depth] if sections else (), index) for n, index in zip(at, own, strict=True)]
-        for path, members in groupby(titled, key=lambda pair: pair[0]):
-            title = section_title(path) or (source.title if len(sections) < 2 else None)
-            groups.append(_Group(title=title, members=[index for _, index in members]))
+        paths = [sections[int(number)].path[:depth] if sections else () for number in at]
+        for path, pairs in groupby(zip(paths, own, strict=True), key=lambda pair: pair[0]):
+            members = [index for _, index in pairs]
+            if path or len(set(paths)) == 1 or sum(lines[index].words for index in members) >= FEWEST_UNTITLED:
+                groups.append(_Group(title=section_title(path) or (None if depth else source.title), members=members))
     return groups
+
+
+def chapter_depth(paths: set[tuple[str, ...]]) -> int:
+    """How many headings of a path name a part: the most that make no more than MOST_PARTS parts; 0 without headings.
+
+    Where even the fewest make more than that, the outermost headings that tell parts apart do.
+    """
+    counts = [len({path[:depth] for path in paths}) for depth in range(1, max(map(len, paths), default=0) + 1)]
+    readable = [depth for depth, count in enumerate(counts, start=1) if count <= MOST_PARTS]
+    dividing = [depth for depth, count in enumerate(counts, start=1) if count > 1]
+    if readable and counts[readable[-1] - 1] > 1:
+        return readable[-1]
+    return dividing[0] if dividing else len(counts)
 
 
 def _choose(

@@ -8,7 +8,7 @@ import pytest
 from app.errors import Cancelled, NoGenerator
 from app.prose import count_words, one_line, summarizable
 from app.schemas import Length, SummarizeReply, SummarizeRequest
-from app.summarizing import Summarizing, default_sentences, join_sentences
+from app.summarizing import Summarizing, chapter_depth, default_sentences, join_sentences
 from model.encoder import MiniLMEncoder
 from retriever.chunking import split
 from retriever.parsing import parse_text
@@ -157,6 +157,16 @@ def test_a_text_without_headings_summarized_by_sections_is_one_part(summarizing:
     assert len(reply.parts) == 1
     assert reply.parts[0].title is None
     assert reply.summary == reply.parts[0].summary
+
+
+def test_parts_are_the_deepest_headings_that_still_read_as_an_overview() -> None:
+    chapters = {("Book", f"Chapter {n}", f"Scene {m}") for n in range(20) for m in range(9)}
+    assert chapter_depth(chapters) == 2
+    assert chapter_depth({("Title", "One"), ("Title", "Two")}) == 2
+    assert chapter_depth({(f"Article {n}", "Text") for n in range(300)}) == 1
+    assert chapter_depth({("Title", f"Article {n}") for n in range(300)}) == 2
+    assert chapter_depth({("Title",)}) == 1
+    assert chapter_depth(set()) == 0
 
 
 def test_documents_together_say_nothing_twice(summarizing: Summarizing, store: Store, encoder: MiniLMEncoder) -> None:
