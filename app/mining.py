@@ -26,6 +26,7 @@ Search = Callable[[str, int, Sequence[str] | None], list[int]]
 WITHOUT_GOLD = 1 / 3  # the share of groups that none of the passages answers
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 4, 8
+ALONE = 0.2  # the share of groups of one passage alone, as a short inline text is read
 POOL = 24
 
 
@@ -104,7 +105,7 @@ def _group(corpus: Corpus, question: Question, search: Search, chance: random.Ra
     if question.answers and not gold:
         return None
     strings = [_answer_text(found[0], span) for span, found in answers.items() if found]
-    size = chance.randint(FEWEST, MOST)
+    size = 1 if chance.random() < ALONE else chance.randint(FEWEST, MOST)
     chosen = [] if chance.random() < WITHOUT_GOLD or not gold else [corpus.passages[chance.choice(sorted(gold))]]
     near = [corpus.passages[key] for key in search(question.text, POOL, [question.article])]
     far = [corpus.passages[key] for key in search(question.text, POOL, None)]
@@ -158,7 +159,7 @@ def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
     """BM25 over all passages, in an index that is gone afterwards."""
     with TemporaryDirectory() as folder:
         index = SparseIndex(Path(folder))
-        index.apply(1, (), passages)
+        index.apply(1, {}, passages)
         index.commit()
 
         def search(query: str, k: int, documents: Sequence[str] | None) -> list[int]:
