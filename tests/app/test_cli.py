@@ -13,6 +13,7 @@ from app.cli import main
 from app.local import opened
 from app.settings import Settings
 from app.wiring import Lectern, build
+from lectern import __version__
 from tests.fakes import HashingEncoder, OverlapReader
 
 LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
@@ -178,7 +179,7 @@ def test_a_summary_names_the_lines_of_its_sentences(
 
 def test_version_is_the_one_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("version") == 0
-    assert capsys.readouterr().out == "lectern 0.1.0\n"
+    assert capsys.readouterr().out == f"lectern {__version__}\n"
 
 
 def test_nothing_heavy_is_imported_to_show_help() -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from app.settings import Settings, load_settings
+from lectern import __version__
 from tests.app.served import ROOT, Server
 
 
@@ -135,5 +136,5 @@ def test_what_the_compositions_mount_exists() -> None:
 def test_the_installed_command_starts_without_the_source_tree_s_help(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("lectern")
     done = subprocess.run([script, "version"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "lectern 0.1.0\n")
+    assert (done.returncode, done.stdout) == (0, f"lectern {__version__}\n")
     assert os.access(script, os.X_OK)
