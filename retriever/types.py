@@ -49,7 +49,7 @@ class ParsedDocument:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A document as the store knows it. `version` is `sha256:` of the visible text, None before the first one is whole."""
+    """A document as the store knows it. `version` is `sha256:` of the visible text, None before one is whole."""
 
     tenant: str
     id: str
