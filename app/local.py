@@ -106,7 +106,7 @@ def summarize_files(
     """
     import torch
 
-    from model.encoder import MiniLMEncoder
+    from model.named_encoder import load_encoder
 
     sources = []
     for path in paths:
@@ -115,7 +115,7 @@ def summarize_files(
         title = document.title or path.name
         sources.append(SourceText(document_id=None, title=title, version=version, document=document))
     torch.set_num_threads(settings.threads or free_cores())
-    encoder = MiniLMEncoder.load(settings.encoder_path)
+    encoder = load_encoder(settings.encoder)
     reply = summarize_texts(sources, request, encoder=encoder, progress=progress)
     return reply.model_copy(update=_identifier()), sources
 

@@ -69,7 +69,9 @@ class Settings(BaseSettings):
         default=512, ge=1, description="Calls of the models that may wait in each lane; more answer 503."
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the models; unset, the free cores.")
-    encoder_path: Path | None = Field(default=None, description="Directory of the encoder; unset, the packaged MiniLM.")
+    encoder: str | None = Field(
+        default=None, description="A sentence-transformers model: a directory, or a hub's name; unset, MiniLM, offline."
+    )
     reader_path: Path | None = Field(
         default=None, description="Directory of the reader's weights; unset, `model/weights`."
     )

