@@ -91,17 +91,24 @@ def _assembled(
             parts.append(text)
             length += len(text)
     text = normalize("".join(parts))
-    headings = _headings(text, bookmarks, ranges, spots) or headings_by_size(text, spots) or find_headings(text)
+    large = headings_by_size(text, spots)
+    headings = _headings(text, bookmarks, ranges, spots) or large or find_headings(text)
     warnings = [f"no text on {_listed(empty)}"] if empty else []
     warnings += [f"could not read {_listed(broken)}"] if broken else []
     return ParsedDocument(
         text=text,
         media_type=MEDIA_TYPE,
-        title=title or next((heading.title for heading in headings), None),
+        title=title or _largest(large, on=next(page for page in ranges if page.start < page.end)),
         sections=sections_of(text, headings),
         pages=tuple(ranges),
         warnings=tuple(warnings),
     )
+
+
+def _largest(headings: list[Heading], *, on: Page) -> str | None:
+    """The title that a first page shows: its line in the largest type. A bookmark would name the first chapter."""
+    shown = [heading for heading in headings if heading.start < on.end]
+    return min(shown, key=lambda heading: (heading.level, heading.start)).title if shown else None
 
 
 @contextmanager

@@ -71,6 +71,11 @@ def test_without_bookmarks_lines_in_larger_type_are_headings():
     assert [section.path for section in parse(pdf(slides)).sections] == [()]
 
 
+def test_the_title_is_what_the_first_page_shows_largest_and_never_a_bookmark():
+    assert parse(pdf(REPORT, outline=[(1, "Outlook", 1)])).title == "Annual report"
+    assert parse(pdf([["Some plain text."], ["More of it."]], outline=[(1, "Outlook", 1)])).title is None
+
+
 def test_nested_bookmarks_give_paths():
     pages = [["# One", "", "Text of one."], ["# Two", "", "Text of two."], ["# Three", "", "Text of three."]]
     document = parse(pdf(pages, outline=[(1, "One", 0), (2, "Two", 1), (1, "Three", 2)]))
