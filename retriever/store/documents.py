@@ -194,7 +194,8 @@ def _document_row_for(
     title = title_of(sent=sent["title"], parsed=None, filename=sent["filename"], document_id=document_id)
     shown = {"collection": sent["collection"], "title": title, "metadata": sent["metadata"], "status": "pending"}
     shown["media_type"] = sent["declared_type"] or UNKNOWN_TYPE
-    counted = {"sha256": sent["sha256"], "updated_at": now()}
+    at = now()
+    counted = {"sha256": sent["sha256"], "updated_at": at}
     if row is None:
         empty: dict[str, Any] = {
             "version": None,
@@ -204,7 +205,7 @@ def _document_row_for(
             "warnings": [],
             "visible": None,
         }
-        values = {"tenant": tenant, "id": document_id, "revisions": 1, "created_at": now(), **shown, **counted, **empty}
+        values = {"tenant": tenant, "id": document_id, "revisions": 1, "created_at": at, **shown, **counted, **empty}
         return inserted(connection, insert(_documents).values(values)), 1
     revision = int(row.revisions) + 1
     changed = counted if row.visible is not None else {**shown, **counted}

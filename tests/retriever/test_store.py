@@ -29,6 +29,7 @@ def test_an_accepted_document_is_pending_and_not_readable_until_it_is_published(
     document, revision = begin(library, ONE, title="Lines")
     pending = library.store.document(TENANT, document)
     assert (pending.status, pending.version, pending.title, pending.characters) == ("pending", None, "Lines", 0)
+    assert pending.created_at == pending.updated_at
     with pytest.raises(NotFound):
         library.store.text(TENANT, document)
     library.store.publish(TENANT, document, revision)
