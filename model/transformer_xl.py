@@ -149,7 +149,7 @@ def read_in_segments(
     """A whole document [B, N, W], read segment by segment -> [B, N, W]."""
     outputs: list[Tensor] = []
     memory: Memory = ()
-    for part in x.split(segment, dim=1):
+    for part in torch.split(x, segment, dim=1):
         hidden, memory = network(part, memory, memory_length=memory_length, same_length=same_length)
         outputs.append(hidden)
     return torch.cat(outputs, dim=1)
