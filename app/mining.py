@@ -12,21 +12,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
+from app.unanswerable import Mention, mentions, negated, opposite, swapped
 from model.encoder import MiniLMEncoder
 from model.training.groups import MinedGroup
 from retriever.chunking import WordPieceCounter, split
 from retriever.parsing import parse_text
+from retriever.sentences import split_sentences
 from retriever.sparse import SparseIndex
 from retriever.types import Passage
 
 Search = Callable[[str, int, Sequence[str] | None], list[int]]
 """(query, how many, documents to look in) -> keys of passages, best first."""
 
-WITHOUT_GOLD = 1 / 3  # the share of groups that none of the passages answers
+Way = Literal["answered", "missing", "altered", "cut"]
+WAYS: dict[Way, float] = {  # how groups are made, and how often
+    "answered": 0.64,
+    "missing": 0.14,  # the passage that answers was not retrieved
+    "altered": 0.14,  # the question asks for something else about the same
+    "cut": 0.08,  # the passage lacks the sentence that answers
+}
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
-FEWEST, MOST = 4, 8
-ALONE = 0.2  # the share of groups of one passage alone, as a short inline text is read
+FEWEST, MOST = 2, 8
+ALONE = 0.3  # the share of groups of one passage alone, as a short inline text is read
 POOL = 24
 
 
@@ -46,6 +55,7 @@ class Corpus:
 
     passages: dict[int, Passage]
     by_article: dict[str, list[Passage]]
+    mentions: dict[str, list[Mention]]
     questions: list[Question]
 
 
@@ -53,6 +63,7 @@ def read_squad(paths: Sequence[Path], *, count: WordPieceCounter) -> Corpus:
     """Files in SQuAD's format, each article whole, a paragraph a line."""
     passages: dict[int, Passage] = {}
     by_article: dict[str, list[Passage]] = {}
+    named: dict[str, list[Mention]] = {}
     questions: list[Question] = []
     for path in paths:
         for number, article in enumerate(json.loads(path.read_text(encoding="utf-8"))["data"]):
@@ -64,6 +75,7 @@ def read_squad(paths: Sequence[Path], *, count: WordPieceCounter) -> Corpus:
                 at += len(paragraph["context"]) + 1
             document = parse_text("\n".join(lines))
             by_article[name] = []
+            named[name] = list(mentions(document.text))
             for ordinal, chunk in enumerate(split(document, count=count)):
                 passage = Passage(
                     key=len(passages) + 1,
@@ -79,7 +91,7 @@ def read_squad(paths: Sequence[Path], *, count: WordPieceCounter) -> Corpus:
                 by_article[name].append(passage)
             for start, paragraph in zip(starts, article["paragraphs"], strict=True):
                 questions.extend(_questions(paragraph, article=name, offset=start))
-    return Corpus(passages=passages, by_article=by_article, questions=questions)
+    return Corpus(passages=passages, by_article=by_article, mentions=named, questions=questions)
 
 
 def groups(corpus: Corpus, questions: Sequence[Question], search: Search, *, seed: int) -> Iterator[MinedGroup]:
@@ -100,37 +112,76 @@ def _questions(paragraph: dict[str, list[dict[str, object]]], *, article: str, o
 
 
 def _group(corpus: Corpus, question: Question, search: Search, chance: random.Random) -> MinedGroup | None:
-    answers = {span: _holding(corpus.by_article[question.article], span) for span in question.answers}
-    gold = {passage.key for found in answers.values() for passage in found}
+    article = corpus.by_article[question.article]
+    gold = {passage.key for span in question.answers for passage in _holding(article, span)}
     if question.answers and not gold:
         return None
-    strings = [_answer_text(found[0], span) for span, found in answers.items() if found]
+    way: Way = chance.choices(list(WAYS), weights=list(WAYS.values()))[0] if gold else "missing"
     size = 1 if chance.random() < ALONE else chance.randint(FEWEST, MOST)
-    chosen = [] if chance.random() < WITHOUT_GOLD or not gold else [corpus.passages[chance.choice(sorted(gold))]]
-    near = [corpus.passages[key] for key in search(question.text, POOL, [question.article])]
-    far = [corpus.passages[key] for key in search(question.text, POOL, None)]
-    candidates = _interleaved(near, [it for it in far if it.document_id != question.article], chance)
-    for passage in candidates:
-        if len(chosen) == size:
+    kept = corpus.passages[chance.choice(sorted(gold))] if gold else None
+    text, shown = _changed(question, kept, way, corpus.mentions[question.article], chance)
+    others = _others(corpus, question, text, search, chance, avoid=gold)
+    chosen = [(kept, shown)] if kept is not None and shown is not None else []
+    for passage in others:
+        if len(chosen) >= size:
             break
-        lucky = passage.key not in gold and not any(string in passage.text for string in strings)
-        if lucky and not any(_overlap(passage, other) for other in chosen):
-            chosen.append(passage)
+        if not any(_overlap(passage, other) for other, _ in chosen):
+            chosen.append((passage, passage.text))
     chance.shuffle(chosen)
+    answered = text == question.text and kept is not None and shown == kept.text
     places = [
         (index, start - passage.start, end - passage.start)
-        for index, passage in enumerate(chosen)
-        if passage.key in gold
+        for index, (passage, _) in enumerate(chosen)
         for start, end in question.answers
-        if passage.start <= start and end <= passage.end
+        if answered and passage is kept and passage.start <= start and end <= passage.end
     ]
     return MinedGroup(
         id=question.id,
-        question=question.text,
-        passages=[passage.text for passage in chosen],
+        question=text,
+        passages=[shown for _, shown in chosen],
         answers=places,
         relevant=sorted({index for index, _, _ in places}),
     )
+
+
+def _changed(
+    question: Question, gold: Passage | None, way: Way, others: Sequence[Mention], chance: random.Random
+) -> tuple[str, str | None]:
+    """The question as asked, and the gold passage as shown, or None. Unchanged where nothing can be changed."""
+    if gold is None or way == "missing":
+        return question.text, None
+    if way == "altered":
+        changed = swapped(question.text, passage=gold.text, others=others, chance=chance)
+        return changed or opposite(question.text, chance=chance) or negated(question.text) or question.text, gold.text
+    if way == "cut":
+        spans = [(start - gold.start, end - gold.start) for start, end in question.answers]
+        return question.text, _without(gold.text, spans)
+    return question.text, gold.text
+
+
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str | None:
+    """The text without the sentences that these spans touch; None where next to nothing would be left."""
+    kept = [
+        sentence
+        for sentence in split_sentences(text)
+        if not any(sentence.start < end and start < sentence.end for start, end in spans)
+    ]
+    shown = " ".join(text[sentence.start : sentence.end] for sentence in kept)
+    return shown if len(shown) > len(text) / 4 else None
+
+
+def _others(
+    corpus: Corpus, question: Question, text: str, search: Search, chance: random.Random, *, avoid: set[int]
+) -> Iterator[Passage]:
+    """What a search for the question returns, best first, without what answers it."""
+    article = corpus.by_article[question.article]
+    strings = [_answer_text(found[0], span) for span in question.answers if (found := _holding(article, span))]
+    near = [corpus.passages[key] for key in search(text, POOL, [question.article])]
+    far = [corpus.passages[key] for key in search(text, POOL, None)]
+    far = [passage for passage in far if passage.document_id != question.article]
+    for passage in _interleaved(near, far, chance):
+        if passage.key not in avoid and not any(string in passage.text for string in strings):
+            yield passage
 
 
 def _interleaved(near: list[Passage], far: list[Passage], chance: random.Random) -> Iterator[Passage]:

@@ -1,0 +1,49 @@
+import random
+
+import pytest
+
+from app.unanswerable import mentions, negated, opposite, swapped
+
+TEXT = "The Mill of Leith was built in 1871 by Ada Crane. It had 3,400 stones. Burke sold it in 1903."
+
+
+def test_years_numbers_and_names_are_told_apart() -> None:
+    found = {(mention.kind, mention.text) for mention in mentions(TEXT)}
+    assert {("year", "1871"), ("year", "1903"), ("number", "3,400"), ("name", "Ada Crane")} <= found
+    assert ("name", "Mill of Leith") in found
+    assert not {text for kind, text in found if kind == "name"} & {"The", "It", "Burke"}, "it may be a common word"
+    assert all(TEXT[mention.start : mention.end] == mention.text for mention in mentions(TEXT))
+
+
+def test_a_swap_puts_in_another_of_the_same_kind_that_the_passage_does_not_have() -> None:
+    others = list(mentions("Then came John Moore in 1950 with 12 men and Ada Crane in 1871."))
+    changed = {
+        swapped("Who built it in 1871?", passage=TEXT, others=others, chance=random.Random(seed)) for seed in range(5)
+    }
+    assert changed == {"Who built it in 1950?"}
+    assert swapped("What did Ada Crane build?", passage=TEXT, others=others, chance=random.Random(0)) == (
+        "What did John Moore build?"
+    )
+
+
+@pytest.mark.parametrize("question", ["Who built it?", "Who built it in 1999?"])
+def test_nothing_is_swapped_that_the_passage_does_not_hold(question: str) -> None:
+    assert swapped(question, passage=TEXT, others=list(mentions("In 1950.")), chance=random.Random(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Who was the owner?", "Who was not the owner?"),
+        ("What did the owner sell?", "What did the owner never sell?"),
+        ("Which stones?", None),
+    ],
+)
+def test_a_question_is_negated_where_it_has_an_auxiliary(question: str, expected: str | None) -> None:
+    assert negated(question) == expected
+
+
+def test_one_word_becomes_its_opposite_and_keeps_its_capital() -> None:
+    assert opposite("Which is the largest mill?", chance=random.Random(0)) == "Which is the smallest mill?"
+    assert opposite("Most of what?", chance=random.Random(0)) == "Least of what?"
+    assert opposite("Which mill?", chance=random.Random(0)) is None
