@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
 
-from model.encoder import load_tokenizer, word_embeddings
+from model.encoder import load_tokenizer, minilm_folder, word_embeddings
 from model.layers import Shape, fastest_dtype, rename_checkpoint
 from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
@@ -33,7 +33,7 @@ from model.training.progress import Progress, plot_curve
 class Recipe:
     """Everything that decides the weights; it is written into the manifest beside them."""
 
-    init: Path  # a folder with config.json and model.safetensors, of BERT's shape
+    init: Path  # a folder with an earlier reader, or with a checkpoint of MiniLM's shape
     groups: Path
     out: Path
     epochs: int = 1
@@ -52,27 +52,38 @@ class Recipe:
 
 
 def starting_network(folder: Path, *, own_global: bool) -> ReaderNetwork:
-    """A reader with a BERT-shaped checkpoint's weights; heads that the checkpoint lacks start fresh.
+    """A reader with the weights of an earlier reader (`reader.safetensors`) or of a BERT-shaped checkpoint.
 
-    Word embeddings are the encoder's, and stay so: that halves the file that ships.
+    Heads that the checkpoint lacks start at zero; global projections that it lacks, as copies of the local ones. Word
+    embeddings are the encoder's, and stay so: that halves the file that ships. Raises ValueError where it does not fit.
     """
-    network = ReaderNetwork(Shape.of_config(json.loads((folder / "config.json").read_text())), own_global=own_global)
-    state = {
-        name if name.startswith("span.") else f"longformer.{name}": tensor.float()
-        for name, tensor in rename_checkpoint(load_file(folder / "model.safetensors")).items()
-    }
-    state[WORDS] = word_embeddings()
+    state = {**_read_state(folder), WORDS: word_embeddings()}
+    network = ReaderNetwork(
+        Shape.of_config(json.loads((minilm_folder() / "config.json").read_text())), own_global=own_global
+    )
+    for head in (network.span, network.relevance):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
     missing, unexpected = network.load_state_dict(state, strict=False)
-    fresh = [name for name in missing if not name.startswith(("span.", "relevance.")) and "_global" not in name]
+    fresh = [name for name in missing if not name.startswith(("span.", "relevance.")) and "_global." not in name]
     if fresh or unexpected:
         raise ValueError(f"'{folder}' does not fit: missing {fresh}, unexpected {unexpected}")
-    for block in network.longformer.blocks:
-        if isinstance(block, GlobalBlock) and any("_global" in name for name in missing):
-            block.copy_projections()
+    if any("_global." in name for name in missing):
+        for block in network.longformer.blocks:
+            if isinstance(block, GlobalBlock):
+                block.copy_projections()
     network.longformer.embeddings.word.requires_grad_(False)
-    torch.nn.init.zeros_(network.relevance.weight)
-    torch.nn.init.zeros_(network.relevance.bias)
     return network
+
+
+def _read_state(folder: Path) -> dict[str, torch.Tensor]:
+    own = folder / "reader.safetensors"
+    if own.is_file():
+        return {name: tensor.float() for name, tensor in load_file(own).items()}
+    renamed = rename_checkpoint(load_file(folder / "model.safetensors"))
+    return {
+        name if name.startswith("span.") else f"longformer.{name}": tensor.float() for name, tensor in renamed.items()
+    }
 
 
 def train(recipe: Recipe) -> ReaderNetwork:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from model.encoder import load_tokenizer, minilm_folder
-from model.network import Logits, ReaderNetwork
+from model.network import WORDS, Logits, ReaderNetwork
 from model.training import reader as recipes
 from model.training.export import Read, best_threshold, calibrate, measures, token_f1
 from model.training.groups import batches, collate, count_batches, read_groups
@@ -102,6 +102,24 @@ def test_a_malformed_line_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text() + '{"id": "x"}\n')
     with pytest.raises(ValueError, match="line 3"):
         read_groups(path)
+
+
+def test_training_goes_on_from_an_earlier_reader_and_adds_global_projections_as_copies(tmp_path: Path) -> None:
+    earlier = starting_network(minilm_folder(), own_global=False)
+    torch.nn.init.normal_(earlier.relevance.weight)
+    state = {name: tensor for name, tensor in earlier.state_dict().items() if name != WORDS}
+    save_file(state, tmp_path / "reader.safetensors")
+    later = starting_network(tmp_path, own_global=True).state_dict()
+    assert all(torch.equal(later[name], tensor) for name, tensor in state.items())
+    added = [name for name in later if name not in earlier.state_dict()]
+    assert len(added) == 6 * 6
+    assert all(torch.equal(later[name], later[name.replace("_global", "")]) for name in added)
+
+
+def test_a_checkpoint_of_another_shape_is_refused_with_what_does_not_fit(tmp_path: Path) -> None:
+    save_file({"crystal.ball": torch.zeros(1)}, tmp_path / "reader.safetensors")
+    with pytest.raises(ValueError, match=r"crystal\.ball"):
+        starting_network(tmp_path, own_global=False)
 
 
 class Killed(Exception):
