@@ -64,6 +64,17 @@ def _prepare_qa(dev: Path, out: Path) -> list[str]:
     return names
 
 
+def prepare_training(train: Path, out: Path) -> list[str]:
+    """Write in SQuAD's format the training sets that are not, for `python -m app.mining`; returns their names."""
+    stories = train / "fairytaleqa.jsonl"
+    if not stories.exists():
+        return []
+    out.mkdir(parents=True, exist_ok=True)
+    payload = fairytale_as_squad(read_jsonl(stories))
+    (out / "fairytaleqa.json").write_text(json.dumps(payload, ensure_ascii=False), encoding="utf-8")
+    return ["fairytaleqa"]
+
+
 def _prepare_retrieval(data: Path, out: Path) -> list[str]:
     dev = data / "dev"
     makers: dict[str, tuple[Iterable[Path], Callable[[], retrieval_sets.BeirSet]]] = {
@@ -117,7 +128,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "dev").is_dir():
         sys.exit(f"no sets at {arguments.data}: name their folder with --data or LECTERN_DATA")
-    for kind, names in prepare(arguments.data, arguments.out).items():
+    prepared = prepare(arguments.data, arguments.out)
+    prepared["training"] = prepare_training(arguments.data / "train", arguments.out / "training")
+    for kind, names in prepared.items():
         print(f"{arguments.out / kind}: {', '.join(names) or 'nothing'}")
 
 

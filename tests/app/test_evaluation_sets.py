@@ -12,7 +12,7 @@ from app.evaluation.sets import QaItem, read_retrieval, read_squad, read_summari
 from app.evaluation.squad import scorer_for
 from app.evaluation.summaries import SummaryMeasures
 from bench import retrieval_sets, summary_sets
-from bench.prepare import data_directory, prepare
+from bench.prepare import data_directory, prepare, prepare_training
 from bench.qa_sets import fairytale_as_squad
 from bench.quality import lead, losses
 
@@ -41,6 +41,20 @@ def test_literal_fairytale_questions_keep_the_story_s_own_characters():
     for paragraph in article["paragraphs"]:
         for answer in (answer for row in paragraph["qas"] for answer in row["answers"]):
             assert paragraph["context"][answer["answer_start"] :].startswith(answer["text"])
+
+
+def test_stories_to_train_on_are_written_in_squad_s_format(tmp_path: Path):
+    story = {
+        "id": "x",
+        "sections": ["It was cold."],
+        "questions": [{"question": "How?", "answers": ["cold"], "sections": "1"}],
+    }
+    (tmp_path / "fairytaleqa.jsonl").write_text(json.dumps(story) + "\n")
+    assert prepare_training(tmp_path, tmp_path / "out") == ["fairytaleqa"]
+    written = json.loads((tmp_path / "out" / "fairytaleqa.json").read_text())
+    question = written["data"][0]["paragraphs"][0]["qas"][0]
+    assert question["answers"] == [{"text": "cold", "answer_start": 7}]
+    assert prepare_training(tmp_path / "out", tmp_path) == []
 
 
 def test_nq_passages_that_are_equal_are_one_item(tmp_path: Path):
