@@ -22,7 +22,8 @@ class Layout:
     """Token ids and where they stand. Masks are true at real tokens; ids and positions elsewhere are zero.
 
     `question`, `question_mask` [B, G]: the global tokens, [CLS] first. `blocks`, `mask`, `positions` [B, N, C]: the
-    local tokens; `positions` restart at each passage. `reach` None: blocks are passages and don't see each other.
+    local tokens. `reach` None: blocks are passages, don't see each other, and their positions restart. Otherwise they
+    are one text, in which a token sees `reach[i]` tokens each side in layer i, at most a block's length.
     """
 
     question: Tensor
@@ -30,7 +31,7 @@ class Layout:
     blocks: Tensor
     mask: Tensor
     positions: Tensor
-    reach: int | None = None
+    reach: tuple[int, ...] | None = None
 
 
 class Longformer(nn.Module):
@@ -56,8 +57,9 @@ class Longformer(nn.Module):
             packing.pack(torch.zeros_like(layout.question), torch.ones_like(layout.blocks)),
         )
         x = F.dropout(x, dropout)
-        for block in self.blocks:
-            attention = _Attention(packing, heads=self.shape.heads, block=block, x=x)
+        for number, block in enumerate(self.blocks):
+            reach = None if layout.reach is None else layout.reach[number]
+            attention = _Attention(packing, heads=self.shape.heads, block=block, x=x, reach=reach)
             x = block(x, attention, dropout=dropout)
         return packing.unpack(x)
 
@@ -106,8 +108,8 @@ class Packing:
 class _Attention:
     """Sliding-window plus global attention over packed tokens, as the `attend` of one block."""
 
-    def __init__(self, packing: Packing, *, heads: int, block: nn.Module, x: Tensor) -> None:
-        self._packing, self._heads, self._block, self._x = packing, heads, block, x
+    def __init__(self, packing: Packing, *, heads: int, block: nn.Module, x: Tensor, reach: int | None) -> None:
+        self._packing, self._heads, self._block, self._x, self._reach = packing, heads, block, x, reach
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """[T, W] each -> [T, W]."""
@@ -123,7 +125,7 @@ class _Attention:
             global_value=global_value,
             mask=layout.mask,
             global_mask=layout.question_mask,
-            reach=layout.reach,
+            reach=self._reach,
         )
         if isinstance(self._block, GlobalBlock):
             own_query = self._block.query_global(self._x[: self._packing.globals])

@@ -116,3 +116,24 @@ def layout_of(groups: Sequence[Group]) -> Layout:
             mask[row, column, :length] = True
             positions[row, column, :length] = torch.arange(asked, asked + length)
     return Layout(question=question, question_mask=question_mask, blocks=blocks, mask=mask, positions=positions)
+
+
+def document_layout(question: Sequence[int], document: Sequence[int], *, reach: Sequence[int]) -> Layout:
+    """A question and one text read whole, [1, ...]: blocks as long as the widest `reach`, which has one a layer.
+
+    Positions go on from the question's through the text. The caller puts in every special token.
+    """
+    length = max(reach)
+    count = -(-len(document) // length)
+    blocks = torch.zeros(1, count * length, dtype=torch.long)
+    blocks[0, : len(document)] = torch.tensor(document)
+    mask = torch.arange(count * length)[None] < len(document)
+    positions = (len(question) + torch.arange(count * length))[None] * mask
+    return Layout(
+        question=torch.tensor([list(question)]),
+        question_mask=torch.ones(1, len(question), dtype=torch.bool),
+        blocks=blocks.view(1, count, length),
+        mask=mask.view(1, count, length),
+        positions=positions.view(1, count, length),
+        reach=tuple(reach),
+    )

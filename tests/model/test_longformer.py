@@ -70,7 +70,7 @@ def test_a_window_wider_than_a_block_is_refused_with_both_numbers() -> None:
         )
 
 
-def layout_of(question: list[int], passages: list[list[int]], *, reach: int | None = None) -> Layout:
+def layout_of(question: list[int], passages: list[list[int]]) -> Layout:
     longest = max(map(len, passages))
     blocks = torch.zeros(1, len(passages), longest, dtype=torch.long)
     mask = torch.zeros(1, len(passages), longest, dtype=torch.bool)
@@ -83,7 +83,6 @@ def layout_of(question: list[int], passages: list[list[int]], *, reach: int | No
         blocks=blocks,
         mask=mask,
         positions=(len(question) + torch.arange(longest)).expand(1, len(passages), -1) * mask,
-        reach=reach,
     )
 
 
