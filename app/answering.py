@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from app.citations import Library, cite
 from app.errors import Invalid
-from app.finding import Finder, Findings, Piece
+from app.finding import Finder, Findings
 from app.inference import Reader
+from app.pieces import Piece
 from app.schemas import Alternative, AskManyReply, AskReply, AskRequest, Citation, Models, ReadCounts
 from app.sources import SourceText
 from app.telemetry import Timer
 from model.types import Reading, ReadSpan
 from retriever.errors import Conflict, NotFound
 from retriever.store import Store
+from retriever.types import Hit
 
 MAX_CITATIONS = 5  # places cited for one answer, the best first
 RELEVANT = 0.0  # logit from which a passage that holds the same string counts as a further place of the answer
@@ -61,10 +63,12 @@ class Answering:
         timer = Timer()
         hits = self._finder.find(findings, question, k=request.top_k, everything=True)
         timer.stage("retrieve")
-        pieces = self._finder.pieces(hits)
+        library = Library(self._store, findings.tenant)
+        pieces = self._finder.pieces(
+            hits, lambda hit, start, end: _source(findings.inline, library, hit).document.text[start:end]
+        )
         reading = self._read(question, pieces, request)
         timer.stage("read")
-        library = Library(self._store, findings.tenant)
         spans = reading.spans
         best = spans[0] if reading.answerable and spans else None
         rest = spans[1:] if best else spans
@@ -129,19 +133,22 @@ def _cite(inline: SourceText | None, library: Library, piece: Piece, start: int,
     """The citation of a span of a piece, in the passage of the piece that holds most of it."""
     first, last = piece.start + start, piece.start + end
     hit = max(piece.hits, key=lambda one: min(one.passage.end, last) - max(one.passage.start, first))
-    passage = hit.passage
-    if passage.document_id is None:
-        if inline is None:
-            raise NotFound("the inline text is gone")
-        source = inline
-    else:
-        source = library.text(passage.document_id, passage.version, hit.title)
     return cite(
-        source,
+        _source(inline, library, hit),
         first,
         last,
         quote=piece.text[start:end],
-        passage_id=passage.id,
+        passage_id=hit.passage.id,
         score=hit.score,
         within=(piece.start, piece.end),
     )
+
+
+def _source(inline: SourceText | None, library: Library, hit: Hit) -> SourceText:
+    """The document of a hit, with its whole text."""
+    passage = hit.passage
+    if passage.document_id is not None:
+        return library.text(passage.document_id, passage.version, hit.title)
+    if inline is None:
+        raise NotFound("the inline text is gone")
+    return inline

@@ -1,19 +1,17 @@
 """Question -> hits, whatever the source: stored documents through the indexes, an inline text in memory."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.citations import section_title
+from app.pieces import Between, Piece, join_hits
 from app.schemas import SearchHit, SearchReply, SearchRequest, SourceRequest
 from app.sources import InlineSource, SourceText, StoredSource, resolve
 from app.telemetry import Timer
 from retriever.chunking import WordPieceCounter, split
 from retriever.store import Store
 from retriever.types import Hit, Mode, Passage
-
-LONGEST_PIECE = 256  # word pieces of a merged piece: about two passages, and what the reader takes as one block
 
 
 class Retriever(Protocol):
@@ -33,19 +31,6 @@ class Retriever(Protocol):
 
     def search_passages(self, passages: Sequence[Passage], query: str, *, mode: Mode = "hybrid", k: int) -> list[Hit]:
         """The k best of these passages."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Piece:
-    """What the reader gets as one passage: a hit, or overlapping hits of one document read once.
-
-    `text` is the document's text[start:end]; `hits` are best first.
-    """
-
-    hits: tuple[Hit, ...]
-    start: int
-    end: int
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,29 +81,9 @@ class Finder:
         timer.stage("retrieve")
         return SearchReply(hits=[shown(hit) for hit in hits], timings_ms=timer.total())
 
-    def pieces(self, hits: Sequence[Hit]) -> list[Piece]:
-        """Overlapping hits of one document joined, so that nothing is read twice and no answer counts twice.
-
-        A join that would be longer than LONGEST_PIECE word pieces is not made: the later hit begins where the earlier
-        ends instead. In the order of each piece's best hit.
-        """
-        rank = {hit.passage.key: place for place, hit in enumerate(hits)}
-        ordered = sorted(hits, key=lambda hit: (hit.passage.document_id or "", hit.passage.version, hit.passage.start))
-        pieces: list[Piece] = []
-        for hit in ordered:
-            last = pieces[-1] if pieces else None
-            if last is None or not _overlap(last, hit.passage):
-                pieces.append(_piece(hit, hit.passage.start))
-            elif hit.passage.end <= last.end:
-                pieces[-1] = _with_hit(last, hit, rank)
-            else:
-                joined = last.text + hit.passage.text[last.end - hit.passage.start :]
-                if self._count([joined])[0] <= LONGEST_PIECE:
-                    wider = Piece(hits=last.hits, start=last.start, end=hit.passage.end, text=joined)
-                    pieces[-1] = _with_hit(wider, hit, rank)
-                else:
-                    pieces.append(_piece(hit, last.end))
-        return sorted(pieces, key=lambda piece: rank[piece.hits[0].passage.key])
+    def pieces(self, hits: Sequence[Hit], between: Between) -> list[Piece]:
+        """What the reader is to read of these hits; `join_hits` tells how they are joined."""
+        return join_hits(hits, count=self._count, between=between)
 
     def _passages(self, source: InlineSource) -> tuple[Passage, ...]:
         text = source.document.text
@@ -159,21 +124,3 @@ def shown(hit: Hit) -> SearchHit:
 
 def _named(source: InlineSource) -> SourceText:
     return SourceText(document_id=None, title=None, version=source.version, document=source.document)
-
-
-def _overlap(piece: Piece, passage: Passage) -> bool:
-    before = piece.hits[0].passage
-    same = (before.document_id, before.version) == (passage.document_id, passage.version)
-    return same and passage.start < piece.end
-
-
-def _piece(hit: Hit, start: int) -> Piece:
-    """A hit from `start` on; the white space there belongs to neither piece."""
-    rest = hit.passage.text[start - hit.passage.start :]
-    start += re.match(r"\s*", rest).end()  # type: ignore[union-attr]
-    return Piece(hits=(hit,), start=start, end=hit.passage.end, text=rest.lstrip())
-
-
-def _with_hit(piece: Piece, hit: Hit, rank: dict[int, int]) -> Piece:
-    hits = tuple(sorted((*piece.hits, hit), key=lambda one: rank[one.passage.key]))
-    return Piece(hits=hits, start=piece.start, end=piece.end, text=piece.text)

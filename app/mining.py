@@ -7,35 +7,40 @@ Articles are read whole and chunked as the service chunks them, so a group looks
 import argparse
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from app.unanswerable import Mention, mentions, negated, opposite, swapped
+from app.pieces import LONGEST_PIECE, join_hits
+from app.related_words import RelatedWords
+from app.unanswerable import Mention, Related, altered, mentions
 from model.encoder import MiniLMEncoder
 from model.training.groups import MinedGroup
 from retriever.chunking import WordPieceCounter, split
 from retriever.parsing import parse_text
 from retriever.sentences import split_sentences
 from retriever.sparse import SparseIndex
-from retriever.types import Passage
+from retriever.types import Hit, Passage
 
 Search = Callable[[str, int, Sequence[str] | None], list[int]]
 """(query, how many, documents to look in) -> keys of passages, best first."""
 
 Way = Literal["answered", "missing", "altered", "cut"]
 WAYS: dict[Way, float] = {  # how groups are made, and how often
-    "answered": 0.64,
-    "missing": 0.14,  # the passage that answers was not retrieved
+    "answered": 0.70,
+    "missing": 0.09,  # the passage that answers was not retrieved
     "altered": 0.14,  # the question asks for something else about the same
-    "cut": 0.08,  # the passage lacks the sentence that answers
+    "cut": 0.07,  # the passage lacks the sentence that answers
 }
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 2, 8
-ALONE = 0.3  # the share of groups of one passage alone, as a short inline text is read
+ALONE = 0.5  # the share of groups of one text alone, as a short inline text is read
+PARAGRAPH = 0.7  # of those, the share that shows a paragraph of the article; the others show a stretch of passages
 POOL = 24
 
 
@@ -50,54 +55,85 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Article:
+    """A text with its paragraphs (start, end), its passages in order, and the names and numbers in it."""
+
+    text: str
+    paragraphs: list[tuple[int, int]]
+    passages: list[Passage]
+    mentions: list[Mention]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Articles as passages, and the questions that were asked of them."""
+    """Articles by name, their passages by key, and the questions that were asked of them."""
 
+    articles: dict[str, Article]
     passages: dict[int, Passage]
-    by_article: dict[str, list[Passage]]
-    mentions: dict[str, list[Mention]]
     questions: list[Question]
+    count: WordPieceCounter
+    related: Related
 
 
-def read_squad(paths: Sequence[Path], *, count: WordPieceCounter) -> Corpus:
+@dataclass(frozen=True, kw_only=True)
+class _Excerpt:
+    """What the reader is shown as one passage: characters `start` to `end` of an article."""
+
+    article: str
+    start: int
+    end: int
+
+    def holds(self, span: tuple[int, int]) -> bool:
+        return self.start <= span[0] and span[1] <= self.end
+
+    def touches(self, span: tuple[int, int]) -> bool:
+        return self.start < span[1] and span[0] < self.end
+
+
+def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Related) -> Corpus:
     """Files in SQuAD's format, each article whole, a paragraph a line."""
+    articles: dict[str, Article] = {}
     passages: dict[int, Passage] = {}
-    by_article: dict[str, list[Passage]] = {}
-    named: dict[str, list[Mention]] = {}
     questions: list[Question] = []
     for path in paths:
-        for number, article in enumerate(json.loads(path.read_text(encoding="utf-8"))["data"]):
+        for number, data in enumerate(json.loads(path.read_text(encoding="utf-8"))["data"]):
             name = f"{path.stem}/{number}"
-            starts, lines, at = [], [], 0
-            for paragraph in article["paragraphs"]:
-                starts.append(at)
-                lines.append(paragraph["context"])
-                at += len(paragraph["context"]) + 1
-            document = parse_text("\n".join(lines))
-            by_article[name] = []
-            named[name] = list(mentions(document.text))
-            for ordinal, chunk in enumerate(split(document, count=count)):
-                passage = Passage(
-                    key=len(passages) + 1,
+            contexts = [paragraph["context"] for paragraph in data["paragraphs"]]
+            starts = list(accumulate((len(context) + 1 for context in contexts), initial=0))
+            document = parse_text("\n".join(contexts))
+            chunks = split(document, count=count)
+            text = document.text
+            made = [
+                Passage(
+                    key=len(passages) + ordinal + 1,
                     id=f"{name}/{ordinal}",
                     document_id=name,
                     version="",
                     ordinal=ordinal,
                     start=chunk.start,
                     end=chunk.end,
-                    text=document.text[chunk.start : chunk.end],
+                    text=text[chunk.start : chunk.end],
                 )
-                passages[passage.key] = passage
-                by_article[name].append(passage)
-            for start, paragraph in zip(starts, article["paragraphs"], strict=True):
+                for ordinal, chunk in enumerate(chunks)
+            ]
+            passages |= {passage.key: passage for passage in made}
+            articles[name] = Article(
+                text=text,
+                paragraphs=[(at, at + len(context)) for at, context in zip(starts, contexts, strict=False)],
+                passages=made,
+                mentions=list(mentions(text)),
+            )
+            for start, paragraph in zip(starts, data["paragraphs"], strict=False):
                 questions.extend(_questions(paragraph, article=name, offset=start))
-    return Corpus(passages=passages, by_article=by_article, mentions=named, questions=questions)
+    return Corpus(articles=articles, passages=passages, questions=questions, count=count, related=related)
 
 
-def groups(corpus: Corpus, questions: Sequence[Question], search: Search, *, seed: int) -> Iterator[MinedGroup]:
+def groups(
+    corpus: Corpus, questions: Sequence[Question], search: Search, *, seed: int, alone: float = ALONE
+) -> Iterator[MinedGroup]:
     """One group a question, in their order; questions whose answer no passage holds whole are left out."""
     for question in questions:
-        group = _group(corpus, question, search, random.Random(f"{seed} {question.id}"))  # noqa: S311 - not a secret
+        group = _group(corpus, question, search, random.Random(f"{seed} {question.id}"), alone)  # noqa: S311
         if group is not None:
             yield group
 
@@ -111,71 +147,98 @@ def _questions(paragraph: dict[str, list[dict[str, object]]], *, article: str, o
         yield Question(id=str(row["id"]), article=article, text=str(row["question"]), answers=tuple(sorted(spans)))
 
 
-def _group(corpus: Corpus, question: Question, search: Search, chance: random.Random) -> MinedGroup | None:
-    article = corpus.by_article[question.article]
-    gold = {passage.key for span in question.answers for passage in _holding(article, span)}
+def _group(
+    corpus: Corpus, question: Question, search: Search, chance: random.Random, alone: float
+) -> MinedGroup | None:
+    article = corpus.articles[question.article]
+    gold = {passage.key for span in question.answers for passage in _holding(article.passages, span)}
     if question.answers and not gold:
         return None
     way: Way = chance.choices(list(WAYS), weights=list(WAYS.values()))[0] if gold else "missing"
-    size = 1 if chance.random() < ALONE else chance.randint(FEWEST, MOST)
-    kept = corpus.passages[chance.choice(sorted(gold))] if gold else None
-    text, shown = _changed(question, kept, way, corpus.mentions[question.article], chance)
+    kept = corpus.passages[chance.choice(sorted(gold))] if gold and way != "missing" else None
+    text = question.text
+    if kept is not None and way == "altered":
+        text = altered(text, passage=kept.text, others=article.mentions, related=corpus.related, chance=chance) or text
     others = _others(corpus, question, text, search, chance, avoid=gold)
-    chosen = [(kept, shown)] if kept is not None and shown is not None else []
-    for passage in others:
-        if len(chosen) >= size:
-            break
-        if not any(_overlap(passage, other) for other, _ in chosen):
-            chosen.append((passage, passage.text))
-    chance.shuffle(chosen)
-    answered = text == question.text and kept is not None and shown == kept.text
+    if chance.random() < alone:
+        shown = kept or next(others, None)
+        excerpts = [] if shown is None else [_surroundings(corpus, shown, question, chance)]
+    else:
+        size = chance.randint(FEWEST, MOST)
+        chosen = ([kept] if kept is not None else []) + list(islice(others, size - (kept is not None)))
+        excerpts = _joined(corpus, chosen)
+    chance.shuffle(excerpts)
+    texts = [corpus.articles[it.article].text[it.start : it.end] for it in excerpts]
+    if way == "cut":
+        texts = [_without(text, it, question) for text, it in zip(texts, excerpts, strict=True)]
+    strings = [article.text[start:end] for start, end in question.answers]
+    if not any(texts) or (way in ("cut", "missing") and any(string in text for string in strings for text in texts)):
+        return None
+    answered = way not in ("cut", "missing") and text == question.text
     places = [
-        (index, start - passage.start, end - passage.start)
-        for index, (passage, _) in enumerate(chosen)
+        (index, start - excerpt.start, end - excerpt.start)
+        for index, excerpt in enumerate(excerpts)
         for start, end in question.answers
-        if answered and passage is kept and passage.start <= start and end <= passage.end
+        if answered and excerpt.article == question.article and excerpt.holds((start, end))
     ]
     return MinedGroup(
         id=question.id,
         question=text,
-        passages=[shown for _, shown in chosen],
+        passages=[text for text in texts if text],
         answers=places,
         relevant=sorted({index for index, _, _ in places}),
     )
 
 
-def _changed(
-    question: Question, gold: Passage | None, way: Way, others: Sequence[Mention], chance: random.Random
-) -> tuple[str, str | None]:
-    """The question as asked, and the gold passage as shown, or None. Unchanged where nothing can be changed."""
-    if gold is None or way == "missing":
-        return question.text, None
-    if way == "altered":
-        changed = swapped(question.text, passage=gold.text, others=others, chance=chance)
-        return changed or opposite(question.text, chance=chance) or negated(question.text) or question.text, gold.text
-    if way == "cut":
-        spans = [(start - gold.start, end - gold.start) for start, end in question.answers]
-        return question.text, _without(gold.text, spans)
-    return question.text, gold.text
+def _surroundings(corpus: Corpus, passage: Passage, question: Question, chance: random.Random) -> _Excerpt:
+    """What a short inline text around a passage may be: its paragraph, or one to three passages in a row."""
+    name = str(passage.document_id)
+    article = corpus.articles[name]
+    if chance.random() < PARAGRAPH:
+        inside = [span for span in question.answers if passage.start <= span[0] and span[1] <= passage.end]
+        at = inside[0][0] if inside and name == question.article else (passage.start + passage.end) // 2
+        start, end = next(bounds for bounds in reversed(article.paragraphs) if bounds[0] <= at)
+        if corpus.count([article.text[start:end]])[0] <= LONGEST_PIECE:
+            return _Excerpt(article=name, start=start, end=end)
+    first = max(0, passage.ordinal - chance.randint(0, 1))
+    row = article.passages[first : passage.ordinal + 1 + chance.randint(0, 1)]
+    pieces = _joined(corpus, row)
+    return next(it for it in pieces if it.start <= passage.start and passage.end <= it.end)
 
 
-def _without(text: str, spans: Sequence[tuple[int, int]]) -> str | None:
-    """The text without the sentences that these spans touch; None where next to nothing would be left."""
+def _joined(corpus: Corpus, passages: Sequence[Passage]) -> list[_Excerpt]:
+    """Passages as the service joins them for the reader."""
+
+    def between(hit: Hit, start: int, end: int) -> str:
+        return corpus.articles[str(hit.passage.document_id)].text[start:end]
+
+    hits = [Hit(passage=passage, title="", score=0.0) for passage in passages]
+    pieces = join_hits(hits, count=corpus.count, between=between)
+    return [_Excerpt(article=str(it.hits[0].passage.document_id), start=it.start, end=it.end) for it in pieces]
+
+
+def _without(text: str, excerpt: _Excerpt, question: Question) -> str:
+    """The text without the sentences that the answers touch; empty where next to nothing would be left."""
+    spans = [
+        (start - excerpt.start, end - excerpt.start) for start, end in question.answers if excerpt.touches((start, end))
+    ]
+    if excerpt.article != question.article or not spans:
+        return text
     kept = [
         sentence
         for sentence in split_sentences(text)
         if not any(sentence.start < end and start < sentence.end for start, end in spans)
     ]
     shown = " ".join(text[sentence.start : sentence.end] for sentence in kept)
-    return shown if len(shown) > len(text) / 4 else None
+    return shown if len(shown) > len(text) / 4 else ""
 
 
 def _others(
     corpus: Corpus, question: Question, text: str, search: Search, chance: random.Random, *, avoid: set[int]
 ) -> Iterator[Passage]:
     """What a search for the question returns, best first, without what answers it."""
-    article = corpus.by_article[question.article]
-    strings = [_answer_text(found[0], span) for span in question.answers if (found := _holding(article, span))]
+    article = corpus.articles[question.article]
+    strings = [article.text[start:end] for start, end in question.answers]
     near = [corpus.passages[key] for key in search(text, POOL, [question.article])]
     far = [corpus.passages[key] for key in search(text, POOL, None)]
     far = [passage for passage in far if passage.document_id != question.article]
@@ -195,14 +258,6 @@ def _interleaved(near: list[Passage], far: list[Passage], chance: random.Random)
 
 def _holding(passages: Sequence[Passage], span: tuple[int, int]) -> list[Passage]:
     return [passage for passage in passages if passage.start <= span[0] and span[1] <= passage.end]
-
-
-def _answer_text(passage: Passage, span: tuple[int, int]) -> str:
-    return passage.text[span[0] - passage.start : span[1] - passage.start]
-
-
-def _overlap(one: Passage, other: Passage) -> bool:
-    return one.document_id == other.document_id and one.start < other.end and other.start < one.end
 
 
 @contextmanager
@@ -226,20 +281,24 @@ def main() -> None:
     parser.add_argument("--set", type=Path, nargs="+", required=True, help="files in SQuAD's format")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--questions", type=int, default=None, help="a random sample of so many")
-    parser.add_argument("--validation", type=float, default=0.05, help="the share of articles held out")
+    parser.add_argument("--alone", type=float, default=ALONE, help="the share of groups of one text alone")
+    parser.add_argument(
+        "--validation", type=float, default=0.05, help="the share of articles held out, by their names alone"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    corpus = read_squad(options.set, count=MiniLMEncoder.load().count_word_pieces)
+    corpus = read_squad(options.set, count=MiniLMEncoder.load().count_word_pieces, related=RelatedWords())
     chance = random.Random(options.seed)  # noqa: S311 - not a secret
-    names = sorted(corpus.by_article)
-    held = set(chance.sample(names, max(1, round(len(names) * options.validation))))
+    held = {name for name in corpus.articles if zlib.crc32(name.encode()) < options.validation * 2**32}
     options.out.mkdir(parents=True, exist_ok=True)
     with sparse_search(list(corpus.passages.values())) as search:
         for name, wanted in (("train", False), ("validation", True)):
             questions = [question for question in corpus.questions if (question.article in held) is wanted]
             chance.shuffle(questions)
             with (options.out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
-                for group in groups(corpus, questions[: options.questions], search, seed=options.seed):
+                for group in groups(
+                    corpus, questions[: options.questions], search, seed=options.seed, alone=options.alone
+                ):
                     file.write(json.dumps(vars(group), ensure_ascii=False) + "\n")
 
 

@@ -1,16 +1,20 @@
 """Questions that look answerable and are not, made by code from those that are.
 
 Ways that SQuAD 2.0's annotators took too (Rajpurkar, Jia and Liang 2018, table 2): an entity or a number swapped for
-another of its kind, a negation inserted, a word turned into its opposite.
+another of its kind, a negation inserted, a word turned into its opposite or replaced by a related one.
 """
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["year", "number", "name"]
+Related = Callable[[str], Sequence[str]]
+"""A word -> words of like kind and another meaning, nearest first."""
+
+MOST_RELATED = 24
 
 _NAME = re.compile(r"\b[A-Z][\w-]*(?:\s(?:(?:of|of the|de|van|von)\s)?[A-Z][\w-]*)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:\n\"“])\s*$")
@@ -21,6 +25,11 @@ _COMMON = """
     when where which who whom whose why with he she they his her its there as after before during since
 """
 _NOT_A_NAME = frozenset(_COMMON.split())
+_PLAIN = """
+    been being not into also many much more most other another such some any all each one two than then but only
+    name type kind used use called known made make has have had can could will would should must may might
+"""
+_KEPT = _NOT_A_NAME | frozenset(_PLAIN.split())  # words whose change leaves what was asked, or no question
 _AUXILIARY = re.compile(r"\b(did|does|do|was|were|is|are|has|have|had|can|could|will|would|should|must|may)\b", re.I)
 _PAIRS = """
     first/last largest/smallest biggest/smallest highest/lowest most/least more/fewer before/after north/south east/west
@@ -63,18 +72,57 @@ def mentions(text: str) -> Iterator[Mention]:
             yield Mention(kind="name", start=start, end=match.end(), text=text[start : match.end()])
 
 
-def swapped(question: str, *, passage: str, others: Sequence[Mention], chance: random.Random) -> str | None:
-    """The question with one of its names or numbers replaced by another of its kind that the passage does not have.
+def altered(
+    question: str, *, passage: str, others: Sequence[Mention], related: Related, chance: random.Random
+) -> str | None:
+    """The question changed in one of these ways, by chance; None where none of them can be taken.
 
-    None where it has none that stands in the passage, or `others` offers nothing to put in its place.
+    What the passage does not answer any more may still be full of the passage's own words: a third of the swaps put in
+    a name or number that stands in the passage too.
+    """
+    ways: list[tuple[float, Callable[[], str | None]]] = [
+        (0.35, lambda: swapped(question, passage=passage, others=others, inside=False, chance=chance)),
+        (0.20, lambda: swapped(question, passage=passage, others=others, inside=True, chance=chance)),
+        (0.25, lambda: replaced(question, passage=passage, related=related, chance=chance)),
+        (0.15, lambda: opposite(question, chance=chance)),
+        (0.05, lambda: negated(question)),
+    ]
+    while ways:
+        way = chance.choices(ways, weights=[weight for weight, _ in ways])[0]
+        changed = way[1]()
+        if changed is not None:
+            return changed
+        ways.remove(way)
+    return None
+
+
+def swapped(
+    question: str, *, passage: str, others: Sequence[Mention], inside: bool, chance: random.Random
+) -> str | None:
+    """The question with one of its names or numbers replaced by another of its kind.
+
+    The other stands in the passage with `inside`, nowhere in it without. None where the question has none that stands
+    in the passage, or `others` offers nothing to put in its place.
     """
     here = [mention for mention in mentions(question) if mention.text in passage]
     chance.shuffle(here)
     for mention in here:
-        fitting = sorted({it.text for it in others if it.kind == mention.kind and it.text not in passage})
+        fitting = sorted({it.text for it in others if it.kind == mention.kind and (it.text in passage) is inside})
         fitting = [text for text in fitting if text not in question and not _share_a_word(text, mention.text)]
         if fitting:
             return question[: mention.start] + chance.choice(fitting) + question[mention.end :]
+    return None
+
+
+def replaced(question: str, *, passage: str, related: Related, chance: random.Random) -> str | None:
+    """The question with one ordinary word replaced by a related one that is not in the passage; None without any."""
+    taken = {word.casefold() for text in (question, passage) for word in re.findall(r"\w+", text)}
+    places = [match for match in re.finditer(r"\b[a-z]{3,}\b", question) if match.group() not in _KEPT]
+    chance.shuffle(places)
+    for place in places:
+        fitting = [word for word in related(place.group())[:MOST_RELATED] if word not in taken]
+        if fitting:
+            return question[: place.start()] + chance.choice(fitting) + question[place.end() :]
     return None
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+UNSEEN = -1e4  # added to a score: its weight is then zero, yet a row without any other key stays finite
+
 
 def local_attention(
     query: Tensor,
@@ -43,13 +45,31 @@ def local_attention(
     keys = torch.cat([_for_each_block(global_key, blocks), key], dim=-2).flatten(0, 1)
     values = torch.cat([_for_each_block(global_value, blocks), value], dim=-2).flatten(0, 1)
     visible = torch.cat([far, near], dim=-1).flatten(0, 1)[:, None]
-    gathered = F.scaled_dot_product_attention(query.flatten(0, 1), keys, values, attn_mask=visible)
+    gathered = attend(query.flatten(0, 1), keys, values, visible=visible)
     return gathered.view(batch, blocks, heads, length, -1)
 
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor) -> Tensor:
     """What the global tokens gather from all S tokens: query [B, H, G, D], key and value [B, H, S, D], mask [B, S]."""
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+    return attend(query, key, value, visible=mask[:, None, None, :])
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor | None) -> Tensor:
+    """Scaled dot-product attention: [..., Q, D], [..., K, D], [..., K, D] -> [..., Q, D].
+
+    `visible` broadcasts to [..., Q, K], true where a query sees a key; None: everywhere. A query that sees nothing
+    gets finite values without a meaning.
+
+    In bf16 on a CPU the two products are made one by one: PyTorch's fused kernel multiplies blocks of bf16 at a sixth
+    of the speed that a whole product has. Forward and backward of 26 blocks of 150 tokens, 12 heads x 32, two cores:
+    33 ms against 73 ms; in fp32 the fused kernel is the faster one, 40 against 49 ms.
+    """
+    if query.dtype is not torch.bfloat16 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
+    if visible is not None:
+        scores = scores + torch.zeros_like(visible, dtype=scores.dtype).masked_fill(~visible, UNSEEN)
+    return torch.matmul(scores.softmax(-1), value)
 
 
 def visibility(*, mask: Tensor, global_mask: Tensor, reach: int | None) -> Tensor:

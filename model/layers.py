@@ -85,10 +85,23 @@ class Block(nn.Module):
 
     def feed_forward(self, x: Tensor, context: Tensor, *, dropout: float = 0.0) -> Tensor:
         """Everything after the attention: output projection, two residual norms and the inner layer."""
-        x = self.attention_norm(x + F.dropout(self.output(context), dropout))
+        x = self.attention_norm(x + drop(self.output(context), dropout))
         inner = self.down(F.gelu(self.up(x)))
-        normalised: Tensor = self.norm(x + F.dropout(inner, dropout))
+        normalised: Tensor = self.norm(x + drop(inner, dropout))
         return normalised
+
+
+def drop(x: Tensor, share: float) -> Tensor:
+    """Dropout: zero with probability `share` in steps of 1/256, else scaled up so that the mean stays.
+
+    A random byte decides each element: PyTorch's own draws a number for each, which took 3 times as long on a CPU.
+    """
+    if share == 0.0:
+        return x
+    dropped = round(256 * share)
+    words = torch.randint(2**62, ((x.numel() + 6) // 7,), device=x.device)  # 7 bytes of each are uniform
+    noise = words.view(torch.uint8).view(-1, 8)[:, :7].reshape(-1)[: x.numel()].view(x.shape)
+    return x * (noise >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attention import global_attention, local_attention
-from model.layers import Block, Embeddings, Shape, join_heads, split_heads
+from model.layers import Block, Embeddings, Shape, drop, join_heads, split_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class Longformer(nn.Module):
             packing.pack(question_positions.expand_as(layout.question), layout.positions),
             packing.pack(torch.zeros_like(layout.question), torch.ones_like(layout.blocks)),
         )
-        x = F.dropout(x, dropout)
+        x = drop(x, dropout)
         for number, block in enumerate(self.blocks):
             reach = None if layout.reach is None else layout.reach[number]
             attention = _Attention(packing, heads=self.shape.heads, block=block, x=x, reach=reach)

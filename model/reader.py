@@ -20,7 +20,7 @@ from model.network import WORDS, Group, Pieces, ReaderNetwork, layout_of, pieces
 from model.types import Reading, ReadSpan
 
 WEIGHTS = Path(__file__).parent / "weights"
-LONGEST_PASSAGE = 320  # word pieces read as one block; a longer passage becomes several that overlap
+LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
 
 

@@ -19,6 +19,8 @@ from torch import Tensor
 from model.longformer import Layout
 from model.network import Group, Pieces, layout_of, pieces_of, question_ids
 
+BUCKET = 50  # batches that are cut from groups sorted together
+
 
 @dataclass(frozen=True, kw_only=True)
 class MinedGroup:
@@ -114,17 +116,41 @@ def _tokens_of(pieces: Pieces, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _cut(groups: Sequence[MinedGroup], *, pieces: int, seed: int) -> Iterator[list[MinedGroup]]:
+    """The groups in batches of like shape, shuffled; a batch has one shape, since padding is what attention pays for.
+
+    Groups are shuffled, sorted by passages and length within stretches of BUCKET batches, cut, and shuffled again.
+    """
+    chance = random.Random(seed)  # noqa: S311 - an order, not a secret
+    sizes = [_estimate(group) for group in groups]
     order = list(range(len(groups)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - an order, not a secret
-    batch: list[MinedGroup] = []
+    chance.shuffle(order)
+    stretch: list[int] = []
     size = 0
     for index in order:
-        group = groups[index]
-        estimate = sum(map(len, group.passages)) // 4  # an English word piece is 4-5 characters with its space
-        if batch and size + estimate > pieces:
-            yield batch
-            batch, size = [], 0
-        batch.append(group)
-        size += estimate
-    if batch:
-        yield batch
+        stretch.append(index)
+        size += sizes[index]
+        if size >= BUCKET * pieces:
+            yield from _batches_of(groups, stretch, sizes, pieces=pieces, chance=chance)
+            stretch, size = [], 0
+    if stretch:
+        yield from _batches_of(groups, stretch, sizes, pieces=pieces, chance=chance)
+
+
+def _batches_of(
+    groups: Sequence[MinedGroup], stretch: list[int], sizes: Sequence[int], *, pieces: int, chance: random.Random
+) -> Iterator[list[MinedGroup]]:
+    stretch.sort(key=lambda index: (len(groups[index].passages), max(map(len, groups[index].passages)), index))
+    cut: list[list[MinedGroup]] = [[]]
+    size = 0
+    for index in stretch:
+        if cut[-1] and size + sizes[index] > pieces:
+            cut.append([])
+            size = 0
+        cut[-1].append(groups[index])
+        size += sizes[index]
+    chance.shuffle(cut)
+    yield from cut
+
+
+def _estimate(group: MinedGroup) -> int:
+    return (len(group.question) + sum(map(len, group.passages))) // 4  # a word piece is 4-5 characters with its space

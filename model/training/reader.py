@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -19,12 +19,13 @@ from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.encoder import load_tokenizer, minilm_folder, word_embeddings
 from model.layers import Shape, fastest_dtype, rename_checkpoint
 from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
-from model.training.groups import Batch, MinedGroup, batches, count_batches, read_groups
+from model.training.groups import Batch, batches, count_batches, read_groups
 from model.training.losses import relevance_loss, span_loss
 from model.training.progress import Progress, plot_curve
 
@@ -34,9 +35,8 @@ class Recipe:
     """Everything that decides the weights; it is written into the manifest beside them."""
 
     init: Path  # a folder with an earlier reader, or with a checkpoint of MiniLM's shape
-    groups: Path
+    groups: tuple[Path, ...]  # a file of mined groups for each epoch: easier ones may come first
     out: Path
-    epochs: int = 1
     steps: int | None = None  # stop after so many, with the learning rate at zero by then; None: after the epochs
     batch_pieces: int = 4_096
     learning_rate: float = 6e-5
@@ -47,6 +47,7 @@ class Recipe:
     dropout: float = 0.0
     relevance: float = 0.25
     own_global: bool = False
+    averaging: float = 0.999  # the weights that are kept are a running mean over about 1 / (1 - this) steps
     seed: int = 0
     save_every: int = 100
 
@@ -87,48 +88,60 @@ def _read_state(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def train(recipe: Recipe) -> ReaderNetwork:
-    """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one."""
+    """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one.
+
+    What comes back are the averaged weights.
+    """
     set_seed(recipe.seed)
     accelerator = Accelerator(mixed_precision="bf16" if _multiplies_bf16() else "no")
     tokenizer = load_tokenizer()
-    groups = read_groups(recipe.groups)
-    counts = [count_batches(groups, pieces=recipe.batch_pieces, seed=seed) for seed in _seeds(recipe)]
-    total = min(sum(counts), recipe.steps or sum(counts))
+    epochs = [_Epoch(path, pieces=recipe.batch_pieces, seed=recipe.seed + n) for n, path in enumerate(recipe.groups)]
+    total = sum(epoch.batches for epoch in epochs)
+    total = min(total, recipe.steps or total)
     network = starting_network(recipe.init, own_global=recipe.own_global)
+    averaging = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(network, multi_avg_fn=averaging)
     optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), fused=True)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_linear(total, recipe.warmup))
     network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
+    averaged.to(accelerator.device)
+    accelerator.register_for_checkpointing(averaged)
     progress = Progress(recipe.out, total=total)
     if progress.step:
         accelerator.load_state(str(progress.checkpoint))
-    left = islice(_steps(groups, tokenizer, recipe, counts=counts, done=progress.step), total - progress.step)
+    left = islice(_steps(epochs, tokenizer, done=progress.step), total - progress.step)
     for step, batch in left:
         losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
+        averaged.update_parameters(accelerator.unwrap_model(network))
         progress.record(step, pieces=batch.pieces, **losses)
         if step % recipe.save_every == 0 or step == total:
             progress.save(accelerator)
     plot_curve(progress, recipe.out / "curve.png")
-    trained: ReaderNetwork = accelerator.unwrap_model(network)
-    return trained
+    return cast(ReaderNetwork, averaged.module)
 
 
-def _seeds(recipe: Recipe) -> range:
-    return range(recipe.seed, recipe.seed + recipe.epochs)
+class _Epoch:
+    """One pass over one file, read when it is its turn."""
+
+    def __init__(self, path: Path, *, pieces: int, seed: int) -> None:
+        self._path, self._pieces, self._seed = path, pieces, seed
+        self.batches = count_batches(read_groups(path), pieces=pieces, seed=seed)
+
+    def read(self, tokenizer: Tokenizer, *, skip: int) -> Iterator[Batch]:
+        return batches(read_groups(self._path), tokenizer, pieces=self._pieces, seed=self._seed, skip=skip)
 
 
-def _steps(
-    groups: list[MinedGroup], tokenizer: Tokenizer, recipe: Recipe, *, counts: list[int], done: int
-) -> Iterator[tuple[int, Batch]]:
+def _steps(epochs: Sequence[_Epoch], tokenizer: Tokenizer, *, done: int) -> Iterator[tuple[int, Batch]]:
     """The batches of all epochs, numbered from 1, without those that are done."""
     before = 0
-    for seed, count in zip(_seeds(recipe), counts, strict=True):
-        skip = min(max(done - before, 0), count)
-        epoch = batches(groups, tokenizer, pieces=recipe.batch_pieces, seed=seed, skip=skip)
-        yield from enumerate(epoch, start=before + skip + 1)
-        before += count
+    for epoch in epochs:
+        skip = max(done - before, 0)
+        if skip < epoch.batches:
+            yield from enumerate(epoch.read(tokenizer, skip=skip), start=before + skip + 1)
+        before += epoch.batches
 
 
 def _backward(network: nn.Module, batch: Batch, *, accelerator: Accelerator, recipe: Recipe) -> dict[str, float]:
@@ -172,18 +185,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for field in fields(Recipe):
         name, required = "--" + field.name.replace("_", "-"), field.default is MISSING
         kind: Any = int if field.name == "steps" else field.type
-        if kind is bool:
+        if field.name == "groups":
+            parser.add_argument(name, type=Path, nargs="+", required=True, help="a file for each epoch")
+        elif kind is bool:
             parser.add_argument(name, action="store_true")
         else:
             parser.add_argument(name, type=kind, required=required, default=None if required else field.default)
-    recipe = Recipe(**vars(parser.parse_args(arguments)))
+    options = vars(parser.parse_args(arguments))
+    recipe = Recipe(**{**options, "groups": tuple(options["groups"])})
     network = train(recipe)
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items() if name != WORDS},
         recipe.out / "reader.safetensors",
     )
-    described = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(recipe).items()}
-    (recipe.out / "recipe.json").write_text(json.dumps(described, indent=1))
+    (recipe.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, default=str))
 
 
 if __name__ == "__main__":

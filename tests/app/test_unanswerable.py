@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from app.unanswerable import mentions, negated, opposite, swapped
+from app.unanswerable import altered, mentions, negated, opposite, replaced, swapped
 
 TEXT = "The Mill of Leith was built in 1871 by Ada Crane. It had 3,400 stones. Burke sold it in 1903."
 
@@ -18,17 +18,60 @@ def test_years_numbers_and_names_are_told_apart() -> None:
 def test_a_swap_puts_in_another_of_the_same_kind_that_the_passage_does_not_have() -> None:
     others = list(mentions("Then came John Moore in 1950 with 12 men and Ada Crane in 1871."))
     changed = {
-        swapped("Who built it in 1871?", passage=TEXT, others=others, chance=random.Random(seed)) for seed in range(5)
+        swapped("Who built it in 1871?", passage=TEXT, others=others, inside=False, chance=random.Random(seed))
+        for seed in range(5)
     }
     assert changed == {"Who built it in 1950?"}
-    assert swapped("What did Ada Crane build?", passage=TEXT, others=others, chance=random.Random(0)) == (
-        "What did John Moore build?"
-    )
+    outside = swapped("What did Ada Crane build?", passage=TEXT, others=others, inside=False, chance=random.Random(0))
+    assert outside == "What did John Moore build?"
+
+
+def test_a_swap_inside_the_passage_leaves_only_words_that_stand_there() -> None:
+    others = list(mentions(TEXT))
+    changed = swapped("Who built it in 1871?", passage=TEXT, others=others, inside=True, chance=random.Random(0))
+    assert changed == "Who built it in 1903?"
+
+
+def test_an_ordinary_word_becomes_a_related_one_that_the_passage_does_not_have() -> None:
+    related = {"built": ("sold", "burned"), "stones": ("bricks",)}
+    found = {
+        replaced(
+            "Who built it of stones?", passage=TEXT, related=lambda it: related.get(it, ()), chance=random.Random(seed)
+        )
+        for seed in range(9)
+    }
+    assert found == {"Who burned it of stones?", "Who built it of bricks?"}
+    assert replaced("Who was it?", passage=TEXT, related=lambda _: ("x",), chance=random.Random(0)) is None
+
+
+def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherwise() -> None:
+    found = {
+        altered(
+            "Who was the first owner before 1871?",
+            passage=TEXT,
+            others=list(mentions(TEXT + " Then in 1950.")),
+            related=lambda it: ("captain",) if it == "owner" else (),
+            chance=random.Random(seed),
+        )
+        for seed in range(60)
+    }
+    assert found == {
+        "Who was the first owner before 1950?",
+        "Who was the first owner before 1903?",
+        "Who was the first captain before 1871?",
+        "Who was the last owner before 1871?",
+        "Who was the first owner after 1871?",
+        "Who was not the first owner before 1871?",
+    }
+    assert altered("Which?", passage=TEXT, others=[], related=lambda _: (), chance=random.Random(0)) is None
 
 
 @pytest.mark.parametrize("question", ["Who built it?", "Who built it in 1999?"])
 def test_nothing_is_swapped_that_the_passage_does_not_hold(question: str) -> None:
-    assert swapped(question, passage=TEXT, others=list(mentions("In 1950.")), chance=random.Random(0)) is None
+    assert (
+        swapped(question, passage=TEXT, others=list(mentions("In 1950.")), inside=False, chance=random.Random(0))
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import model.encoder
 from model.encoder import MAX_PIECES, MiniLMEncoder, minilm_folder
@@ -19,19 +21,33 @@ def named() -> NamedEncoder:
         return NamedEncoder(str(minilm_folder()))
 
 
-def test_vectors_equal_those_of_sentence_transformers(real_encoder: MiniLMEncoder, named: NamedEncoder) -> None:
-    np.testing.assert_allclose(real_encoder.encode_passages(TEXTS), named.encode_passages(TEXTS), atol=2e-6)
-    np.testing.assert_allclose(real_encoder.encode_queries(TEXTS), named.encode_queries(TEXTS), atol=2e-6)
-    assert real_encoder.count_word_pieces(TEXTS) == named.count_word_pieces(TEXTS)
-    assert real_encoder.dimension == named.dimension == 384
+@pytest.fixture(scope="module")
+def exact_encoder() -> MiniLMEncoder:
+    """In fp32, whatever this CPU is fastest in."""
+    return MiniLMEncoder.load(dtype=torch.float32)
 
 
-def test_a_text_has_the_same_vector_alone_and_among_others(real_encoder: MiniLMEncoder) -> None:
-    among = real_encoder.encode_passages(TEXTS)
+def test_vectors_equal_those_of_sentence_transformers(exact_encoder: MiniLMEncoder, named: NamedEncoder) -> None:
+    np.testing.assert_allclose(exact_encoder.encode_passages(TEXTS), named.encode_passages(TEXTS), atol=2e-6)
+    np.testing.assert_allclose(exact_encoder.encode_queries(TEXTS), named.encode_queries(TEXTS), atol=2e-6)
+    assert exact_encoder.count_word_pieces(TEXTS) == named.count_word_pieces(TEXTS)
+    assert exact_encoder.dimension == named.dimension == 384
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_the_fastest_type_turns_a_vector_by_less_than_a_degree(
+    dtype: torch.dtype | None, exact_encoder: MiniLMEncoder
+) -> None:
+    cosines = (MiniLMEncoder.load(dtype=dtype).encode_passages(TEXTS) * exact_encoder.encode_passages(TEXTS)).sum(1)
+    assert cosines.min() > math.cos(math.radians(1))
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others(exact_encoder: MiniLMEncoder) -> None:
+    among = exact_encoder.encode_passages(TEXTS)
     for text, row in zip(TEXTS, among, strict=True):
-        np.testing.assert_allclose(real_encoder.encode_passages([text])[0], row, atol=2e-6)
+        np.testing.assert_allclose(exact_encoder.encode_passages([text])[0], row, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(among, axis=1), 1.0, atol=1e-6)
-    assert real_encoder.encode_passages([]).shape == (0, 384)
+    assert exact_encoder.encode_passages([]).shape == (0, 384)
 
 
 def test_what_is_past_the_longest_length_is_cut_and_nothing_before_it(real_encoder: MiniLMEncoder) -> None:

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.attention import global_attention, local_attention, visibility
-from model.layers import Shape
+from model.attention import attend, global_attention, local_attention, visibility
+from model.layers import Shape, drop
 from model.longformer import GlobalBlock, Layout, Longformer
 
 TINY = Shape(vocabulary=50, positions=64, width=16, layers=2, heads=2, inner=32)
@@ -52,6 +52,41 @@ def test_chunked_attention_equals_the_masked_reference_forward_and_backward(
     found = torch.autograd.grad((actual.where(real, 0) * weights).sum(), inputs)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_attention_in_bf16_is_the_fused_kernel_s_within_rounding_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(3, 2, length, 8) for length in (9, 11, 11)]
+    visible = torch.rand(3, 1, 1, 11) > 0.3
+    weights = torch.randn(3, 2, 9, 8)
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        parts = [part.to(dtype).requires_grad_() for part in inputs]
+        gathered = attend(*parts, visible=visible)
+        return [gathered, *torch.autograd.grad((gathered * weights.to(dtype)).sum(), parts)]
+
+    for one, other in zip(run(torch.bfloat16), run(torch.float32), strict=True):
+        torch.testing.assert_close(one.float(), other, atol=0.05, rtol=0.05)
+
+
+def test_in_bf16_a_row_that_sees_nothing_stays_finite() -> None:
+    x = torch.randn(1, 1, 3, 4, dtype=torch.bfloat16, requires_grad=True)
+    gathered = attend(x, x, x, visible=torch.zeros(1, 1, 1, 3, dtype=torch.bool))
+    (gradient,) = torch.autograd.grad(gathered.sum(), x)
+    assert gathered.isfinite().all()
+    assert gradient.isfinite().all()
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(400, 500, requires_grad=True)
+    dropped = drop(x, 0.1)
+    (gradient,) = torch.autograd.grad(dropped.sum(), x)
+    dropped = dropped.detach()
+    assert torch.equal(gradient, dropped)
+    assert float((dropped == 0).float().mean()) == pytest.approx(26 / 256, abs=0.003)
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.005)
+    assert drop(x, 0.0) is x
 
 
 def test_a_window_wider_than_a_block_is_refused_with_both_numbers() -> None:

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setattr(recipes, "starting_network", cut)
     return Recipe(
         init=minilm_folder(),
-        groups=write_groups(tmp_path / "groups.jsonl", 12),
+        groups=(write_groups(tmp_path / "groups.jsonl", 12),),
         out=tmp_path / "run",
         batch_pieces=30,
         learning_rate=1e-3,
@@ -150,17 +151,38 @@ def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
 
 
 def test_a_run_of_so_many_steps_ends_there_with_the_learning_rate_spent(recipe: Recipe) -> None:
-    train(replace(recipe, epochs=5, steps=7, save_every=1))
+    train(replace(recipe, groups=recipe.groups * 5, steps=7, save_every=1))
     curve = json.loads((recipe.out / "progress.json").read_text())["curve"]
     assert [point["step"] for point in curve] == [1, 2, 3, 4, 5, 6, 7]
-    again = train(replace(recipe, epochs=5, steps=7, save_every=1)).state_dict()
-    saved = load_file(recipe.out / "checkpoint-7" / "model.safetensors")
-    assert all(torch.equal(again[name], tensor) for name, tensor in saved.items())
+    again = train(replace(recipe, groups=recipe.groups * 5, steps=7, save_every=1)).state_dict()
+    saved = torch.load(recipe.out / "checkpoint-7" / "custom_checkpoint_0.pkl", weights_only=True)
+    assert all(torch.equal(again[name], saved[f"module.{name}"]) for name in again)
+
+
+def test_what_is_kept_is_the_running_mean_of_the_weights(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = recipes.Progress.record
+
+    def noted(self: recipes.Progress, step: int, **rest: Any) -> None:
+        real(self, step, **rest)
+        seen.append(live[0].span.weight.detach().clone())
+
+    live: list[ReaderNetwork] = []
+    cut = recipes.starting_network
+
+    def kept(folder: Path, *, own_global: bool) -> ReaderNetwork:
+        live.append(cut(folder, own_global=own_global))
+        return live[0]
+
+    monkeypatch.setattr(recipes, "starting_network", kept)
+    monkeypatch.setattr(recipes.Progress, "record", noted)
+    mean = train(replace(recipe, averaging=0.5, steps=3)).span.weight
+    torch.testing.assert_close(mean, 0.25 * seen[0] + 0.25 * seen[1] + 0.5 * seen[2])
 
 
 def test_training_learns_where_the_answer_stands_and_leaves_the_word_embeddings_alone(recipe: Recipe) -> None:
     words = load_file(minilm_folder() / "model.safetensors")["embeddings.word_embeddings.weight"]
-    network = train(replace(recipe, epochs=6))
+    network = train(replace(recipe, groups=recipe.groups * 6))
     curve = json.loads((recipe.out / "progress.json").read_text())["curve"]
     assert curve[-1]["span"] < curve[0]["span"] / 2
     assert torch.equal(network.longformer.embeddings.word.weight, words)
