@@ -88,6 +88,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),
     retriever_errors.StoreError: UNREACHABLE,
     retriever_errors.StoreUnavailable: UNREACHABLE,
+    retriever_errors.StoreCorrupt: UNREACHABLE,
     retriever_errors.StorageFull: Meaning(status=507, code="storage", title="No space is left", opaque=True),
     retriever_errors.StoreNewer: INTERNAL,
     retriever_errors.IndexCorrupt: INTERNAL,

@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -18,6 +19,7 @@ from app.summarizing import Summarizing
 from app.tasks import Tasks
 from model.named_encoder import load_encoder
 from model.reader import LongformerReader
+from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
 from retriever.store import Store
@@ -31,6 +33,7 @@ class Lectern:
     """All the parts of one running Lectern. Jobs run once `jobs.start()` was called; `close` ends everything."""
 
     settings: Settings
+    held: IO[bytes]
     store: Store
     indexes: Indexes
     inference: Inference
@@ -52,6 +55,7 @@ class Lectern:
         self.inference.close()
         self.indexes.close()
         self.store.close()
+        self.held.close()
 
 
 def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Reader | None = None) -> Lectern:
@@ -60,7 +64,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
     Raises StoreUnavailable, StoreNewer, WeightsMissing, WeightsCorrupt, UnsupportedModel.
     """
     torch.set_num_threads(settings.threads or min(torch.get_num_threads(), free_cores()))
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    held = hold(settings.data_dir / "lock")  # before anything is opened: a newer Lectern would migrate the store
     inference = Inference(
         encoder or load_encoder(settings.encoder),
         reader or LongformerReader.load(settings.reader_path),
@@ -78,6 +82,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
     jobs = Jobs(store, {"ingest": ingesting.run, **tasks.handlers()}, workers=settings.job_workers)
     return Lectern(
         settings=settings,
+        held=held,
         store=store,
         indexes=indexes,
         inference=inference,

@@ -11,6 +11,7 @@ RetrieverError
 ├── Conflict                  a concurrent change got there first
 ├── StoreError
 │   ├── StoreUnavailable      the store cannot be reached
+│   │   └── StoreCorrupt      its file is damaged, or is no store: restore a backup
 │   ├── StorageFull           no space left; nothing was half-written
 │   └── StoreNewer            the schema was written by a newer Lectern
 └── IndexCorrupt              an index file fails its checksum; it is rebuilt from the store
@@ -59,6 +60,10 @@ class StoreError(RetrieverError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or stays locked."""
+
+
+class StoreCorrupt(StoreUnavailable):
+    """The store's file is damaged, or is none of ours; it cannot be rebuilt from anything but a backup."""
 
 
 class StorageFull(StoreError):

@@ -9,7 +9,6 @@
 COLLECTION is the collection's number, which is never given again: what a deleted collection left can't be mistaken.
 """
 
-import fcntl
 import hashlib
 import logging
 import shutil
@@ -19,13 +18,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retriever.dense import DenseIndex
-from retriever.durable import replace_file
+from retriever.durable import hold, replace_file
 from retriever.errors import IndexCorrupt, NotFound, StorageFull, StoreUnavailable
 from retriever.sparse import ALL_KEYS, SparseIndex
 from retriever.store import Change, Store
@@ -81,8 +80,7 @@ class Indexes:
         self._gates: dict[int, threading.Lock] = {}  # for each collection: who opens or removes its folder
         self._closed = False
         self._no_vectors = np.zeros((0, dimension), dtype=np.float32)
-        root.mkdir(parents=True, exist_ok=True)
-        self._held = _hold(root / "lock")
+        self._held = hold(root / "lock")
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lectern-indexes")
         if not (root / "instance").exists() or (root / "instance").read_text() != store.instance:
             for folder in _numbered(root):
@@ -356,19 +354,6 @@ def _written(pair: _Pair) -> Iterator[None]:
         if isinstance(error, OSError) or any(sign in str(error) for sign in FULL):
             raise StorageFull("no space is left for the indexes; the store has everything") from error
         raise
-
-
-def _hold(path: Path) -> IO[bytes]:
-    """Take the folder for this process; released when the file is closed, or the process ends in whatever way."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise StoreUnavailable(
-            f"another Lectern uses {str(path.parent)!r}: stop it first, or name another folder"
-        ) from error
-    return file
 
 
 def _numbered(root: Path) -> list[Path]:

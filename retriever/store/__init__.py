@@ -7,28 +7,34 @@ database does. The indexes are derived from this by the change log, and can be r
 
 from sqlalchemy import insert, select
 
-from retriever.errors import StoreNewer, StoreUnavailable
+from retriever.errors import StoreCorrupt, StoreUnavailable
 from retriever.store import schema
+from retriever.store.assets import Assets
 from retriever.store.collections import Collections
 from retriever.store.documents import Documents
 from retriever.store.engine import Database
 from retriever.store.ingests import Ingests, version_of
 from retriever.store.jobs import Jobs
+from retriever.store.migrations import migrate
+from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
-from retriever.store.records import DEFAULT_COLLECTION, Accepted, Change, Collection, Job, new_id, now
+from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, new_id, now
 
-__all__ = ["DEFAULT_COLLECTION", "Accepted", "Change", "Collection", "Job", "Store", "version_of"]
+__all__ = ["DEFAULT_COLLECTION", "Accepted", "Asset", "Change", "Collection", "Job", "Store", "version_of"]
 
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Collections, Documents, Ingests, Reading, Jobs):
+class Store(Assets, Collections, Documents, Ingests, Reading, Jobs):
     """The store of one instance. Safe to use from many threads."""
 
     def __init__(self, url: str, *, keep_versions: int = KEEP_VERSIONS) -> None:
         """Open the store at a URL such as `sqlite:////data/store.db`, creating it if it is not there.
 
-        `keep_versions`: how many texts older than the visible one stay readable. Raises StoreUnavailable, StoreNewer.
+        A store of an older Lectern is changed to today's schema first; see `migrations.py`.
+
+        `keep_versions`: how many texts older than the visible one stay readable. Raises StoreUnavailable, StoreCorrupt,
+        StoreNewer, StorageFull.
         """
         if keep_versions < 0:
             raise ValueError(f"keep_versions is {keep_versions}: it must be 0 or more")
@@ -53,17 +59,15 @@ class Store(Collections, Documents, Ingests, Reading, Jobs):
 
 
 def _open(database: Database) -> str:
-    """Create the tables of a new store, check the version of an old one; returns the store's id."""
+    """Create the tables of a new store, or bring an old one to today's schema; returns the store's id."""
     table = schema.meta
+    migrate(database)
     with database.write() as connection:
-        table.create(connection, checkfirst=True)
-        known: dict[str, str] = {row.key: row.value for row in connection.execute(select(table))}
-        if not known:
+        if schema_version(connection) is None:
             known = {"schema": str(schema.SCHEMA_VERSION), "instance": new_id(), "created_at": now()}
+            schema.metadata.create_all(connection)
             connection.execute(insert(table), [{"key": key, "value": value} for key, value in known.items()])
-        if int(known["schema"]) > schema.SCHEMA_VERSION:
-            raise StoreNewer(
-                f"the store has schema {known['schema']}, this Lectern reads up to {schema.SCHEMA_VERSION}: upgrade it"
-            )
-        schema.metadata.create_all(connection)
-    return known["instance"]
+        instance = connection.scalar(select(table.c.value).where(table.c.key == "instance"))
+    if instance is None:
+        raise StoreCorrupt("the store has lost its id: put a backup in its place with 'lectern restore'")
+    return str(instance)

@@ -4,6 +4,9 @@ One writer at a time (`BEGIN IMMEDIATE` behind a lock of this process), while re
 began with: write-ahead logging never makes a reader wait for a writer. A commit is on the disk when it returns.
 """
 
+import errno
+import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, exc, make_url
 
-from retriever.errors import Conflict, StorageFull, StoreUnavailable
+from retriever.durable import sync_folder
+from retriever.errors import Conflict, StorageFull, StoreCorrupt, StoreUnavailable
 
 BUSY_TIMEOUT_MS = 10_000  # how long to wait for another process's writer before StoreUnavailable
 PRAGMAS = (
@@ -25,6 +29,8 @@ PRAGMAS = (
 )
 
 # A failed write says FULL for ENOSPC, but IOERR for a file-size limit or a quota: both mean that no room was left.
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+REMEDY = "stop the service, and put a backup in its place with 'lectern restore'"
 FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE", "SQLITE_IOERR_SHMSIZE")
 
 
@@ -36,14 +42,10 @@ class Database:
         parsed = make_url(url)
         if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
             raise ValueError(f"no store for {parsed.drivername!r} yet: give sqlite:///PATH, a file")
+        self._path = Path(parsed.database)
         self._writing = threading.Lock()
         with translated():
-            try:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreUnavailable(
-                    f"cannot create {str(Path(parsed.database).parent)!r}: {error.strerror}"
-                ) from error
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._engine = create_engine(parsed, pool_size=8, max_overflow=-1)
             event.listen(self._engine, "connect", _on_connect)
             event.listen(self._engine, "begin", _on_begin)
@@ -61,9 +63,39 @@ class Database:
         with translated(), self._writing, self._writer.begin() as connection:
             yield connection
 
+    def copy_beside(self, suffix: str) -> Path:
+        """Copy the whole database, as of now, to a file beside it; a copy of that name gives way.
+
+        Durable and whole when it returns, or not there. Raises StorageFull, StoreUnavailable.
+        """
+        copy = self._path.with_name(f"{self._path.name}.{suffix}")
+        draft = copy.with_name(copy.name + ".tmp")
+        with translated():
+            copy_database(self._path, draft)
+            draft.replace(copy)
+            sync_folder(copy.parent)
+        return copy
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database that may be in use: one snapshot, without free pages, synced. Raises sqlite3.Error, OSError.
+
+    VACUUM INTO takes 1.4 times as long as SQLite's backup API here, and leaves behind what was deleted: a copy without
+    free pages can't hold a purged document, and is smaller.
+    """
+    target.unlink(missing_ok=True)
+    connection = sqlite3.connect(source, isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("VACUUM INTO ?", (str(target),))
+    finally:
+        connection.close()
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _on_connect(dbapi_connection: Any, _record: object) -> None:
@@ -87,10 +119,17 @@ def translated() -> Iterator[None]:
         yield
     except exc.IntegrityError as error:
         raise Conflict("a concurrent change got there first") from error
-    except exc.DBAPIError as error:
-        name = getattr(error.orig, "sqlite_errorname", None)
+    except (exc.DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        name = str(getattr(cause, "sqlite_errorname", ""))
         if name in FULL:
             raise StorageFull("no space is left for the store; nothing was written") from error
-        if isinstance(error, exc.OperationalError) or name in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
-            raise StoreUnavailable(f"the store cannot be reached: {name or type(error.orig).__name__}") from error
+        if name.startswith(DAMAGED):
+            raise StoreCorrupt(f"the store is damaged ({name}): {REMEDY}") from error
+        if isinstance(cause, sqlite3.OperationalError):
+            raise StoreUnavailable(f"the store cannot be reached: {name or type(cause).__name__}") from error
         raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull("no space is left for the store; nothing was written") from error
+        raise StoreUnavailable(f"the store cannot be reached: {error.strerror}") from error

@@ -65,6 +65,17 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asset:
+    """A file of a collection that is not a document; `size` in bytes, `sha256` of these."""
+
+    name: str
+    sha256: str
+    size: int
+    created_at: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """Document `document_id` changed in its collection: look at what is visible of it now. `seq` only grows."""
 

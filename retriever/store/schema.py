@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -147,6 +147,19 @@ vectors = Table(
     Column("key", ForeignKey("passages.key", ondelete="CASCADE"), primary_key=True),
     Column("encoder", String, primary_key=True),
     Column("vector", LargeBinary, nullable=False),  # float16, little-endian
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("collection", ForeignKey("collections.number", ondelete="CASCADE"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", String, nullable=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 changes = Table(

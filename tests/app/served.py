@@ -58,12 +58,17 @@ class Server:
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Serve with fakes, with the settings of the environment."""
+    from app.errors import SettingsError
     from app.main import serve
     from app.settings import load_settings
     from app.wiring import build
+    from retriever.errors import RetrieverError
     from tests.fakes import HashingEncoder, OverlapReader
 
-    serve(load_settings(), make=lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader()))
+    try:
+        serve(load_settings(), make=lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader()))
+    except (SettingsError, RetrieverError) as error:  # as `app.main` does
+        sys.exit(f"lectern: {error}")
 
 
 if __name__ == "__main__":

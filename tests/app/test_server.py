@@ -87,6 +87,18 @@ def test_a_body_over_the_limit_gets_its_413_on_the_wire_before_it_is_sent_whole(
     assert server.client.get("/livez").status_code == 200
 
 
+def test_a_second_process_on_the_same_data_directory_is_refused_in_one_line_until_the_first_is_gone(start, tmp_path):
+    first = start()
+    assert first.client.post("/documents", json={"text": "The pump has a filter."}).status_code == 201
+    with pytest.raises(AssertionError) as refused:
+        start()
+    told = f"another Lectern uses '{tmp_path / 'data'}': stop it first, or name another folder"
+    assert str(refused.value).strip() == f"lectern: {told}"
+    assert first.client.get("/readyz").status_code == 200
+    first.stop(signal.SIGKILL)
+    assert start().client.get("/documents").json()["documents"][0]["passages"] == 1
+
+
 def test_a_misspelt_setting_stops_the_start_with_its_name(tmp_path):
     with pytest.raises(AssertionError, match="LECTERN_WORKERS is not a setting: did you mean LECTERN_JOB_WORKERS"):
         Server(tmp_path, module="app.main", workers="2")

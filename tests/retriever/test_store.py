@@ -1,5 +1,6 @@
 """What the store promises about documents: durable when accepted, visible when whole, gone when deleted."""
 
+import hashlib
 import sqlite3
 import threading
 from pathlib import Path
@@ -8,7 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import event, select
 
-from retriever.errors import Conflict, NotFound, PreconditionFailed, StorageFull, StoreNewer, StoreUnavailable
+from retriever.errors import (
+    Conflict,
+    NotFound,
+    PreconditionFailed,
+    StorageFull,
+    StoreCorrupt,
+    StoreNewer,
+    StoreUnavailable,
+)
 from retriever.store import Store, schema, version_of
 from tests.retriever.library import TENANT, Library, Slice, lines, paged, parsed
 
@@ -480,3 +489,30 @@ def test_a_store_written_by_a_newer_version_is_refused_untouched(tmp_path: Path)
     raw.close()
     with pytest.raises(StoreNewer, match="999"):
         Store(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def test_an_asset_is_kept_replaced_and_goes_with_its_collection(library: Library) -> None:
+    library.add(ONE)
+    made = library.store.put_asset(TENANT, "default", "adapter", b"first", metadata={"recall": 0.9})
+    assert (made.size, made.sha256, made.metadata) == (5, hashlib.sha256(b"first").hexdigest(), {"recall": 0.9})
+    library.store.put_asset(TENANT, "default", "adapter", b"second")
+    library.store.put_asset(TENANT, "papers", "adapter", b"of papers")
+    assert [each.name for each in library.store.assets(TENANT, "default")] == ["adapter"]
+    assert library.store.asset(TENANT, "default", "adapter") == b"second"
+    assert library.store.assets("globex", "default") == []
+    with pytest.raises(NotFound):
+        library.store.asset("globex", "default", "adapter")
+    library.store.delete_collection(TENANT, "default")
+    assert library.store.assets(TENANT, "default") == []
+    library.store.delete_asset(TENANT, "papers", "adapter")
+    for gone in ("default", "papers"):
+        with pytest.raises(NotFound):
+            library.store.delete_asset(TENANT, gone, "adapter")
+
+
+def test_an_asset_that_is_not_as_it_was_given_is_not_handed_out(library: Library) -> None:
+    library.store.put_asset(TENANT, "default", "adapter", b"weights")
+    with library.store._db.write() as connection:
+        connection.exec_driver_sql("UPDATE assets SET data = CAST('Weights' AS BLOB)")
+    with pytest.raises(StoreCorrupt, match="does not match its checksum"):
+        library.store.asset(TENANT, "default", "adapter")
