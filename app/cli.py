@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import cli_eval as evaluate
+from app import cli_keys as keys
 from app import terminal
 from app.cli_support import CommandError, M, expected_errors, place, print_json, settings_of, validated
 
@@ -102,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     reindex = command("reindex", _reindex, "rebuild the indexes from the store", data)
     reindex.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
 
+    handed_out = commands.add_parser("keys", help="hand out API keys", description=keys.__doc__)
+    keys.add_commands(handed_out.add_subparsers(metavar="WHAT", required=True), data)
     evaluation = commands.add_parser("eval", help="measure quality on your own data", description=evaluate.__doc__)
     evaluate.add_commands(evaluation.add_subparsers(metavar="WHAT", required=True))
     command("version", _version, "print the version")

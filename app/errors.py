@@ -7,15 +7,18 @@ AppError
 ├── TooLarge                the body is over the limit
 ├── NoSuchRoute             no such path
 ├── MethodNotAllowed        the path exists, the method does not
+├── Unauthenticated         no key, or none that works
+├── Forbidden               the key may not do this
 ├── Busy                    try again later
+│   ├── RateLimited         the key's requests of this minute are used up
 │   ├── QueueFull           more is waiting than is allowed to wait
 │   └── ShuttingDown        the service is stopping and takes nothing new
-├── NoGenerator             an abstractive summary was asked for and no generator is configured
 ├── NoGenerator             an abstractive summary was asked for, and no generator is configured
 ├── Cancelled               the job was cancelled while it ran
 ├── Stopping                the job was interrupted by a shutdown and goes on at the next start
 ├── JobFailed               the job behind a request failed; carries its problem
 ├── CitationBroken          a citation does not slice back to its quote; the reply is withheld
+├── Exposed                 others could connect and nobody would be asked for a key: the service does not start
 └── SettingsError           the environment holds a setting that cannot be used
 """
 
@@ -52,7 +55,27 @@ class NoSuchRoute(AppError):
 
 
 class MethodNotAllowed(AppError):
-    """The path exists, the method does not."""
+    """The path exists, the method does not; `allowed` are those that do."""
+
+    def __init__(self, message: str, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
+
+
+class Unauthenticated(AppError):
+    """No key was sent, or one that does not work; `sent` says which."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+class Forbidden(AppError):
+    """The caller is known and may not do this; `scope` is what would be needed, if that would help."""
+
+    def __init__(self, message: str, *, scope: str | None = None) -> None:
+        super().__init__(message)
+        self.scope = scope
 
 
 class Busy(AppError):
@@ -61,6 +84,10 @@ class Busy(AppError):
     def __init__(self, message: str, *, retry_after: int = 2) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class RateLimited(Busy):
+    """The requests that this key has in a minute are used up."""
 
 
 class QueueFull(Busy):
@@ -93,6 +120,10 @@ class JobFailed(AppError):
 
 class CitationBroken(AppError):
     """A citation does not slice back to its quote: a defect of ours, so the reply is withheld."""
+
+
+class Exposed(AppError):
+    """Others than this machine could connect, and nobody would be asked for a key; the message says what to do."""
 
 
 class SettingsError(AppError):

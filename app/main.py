@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from app import openapi, problems, telemetry
 from app.bodies import invalid
-from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, SettingsError, TooLarge
+from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
+from app.gate import Gate, check_exposure
 from app.middleware import BodyLimit, RequestLog, encode
 from app.routes import asking, collections, documents, jobs, running
 from app.settings import Settings, load_settings
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, timeout=settings.body_timeout)
+    app.add_middleware(Gate, settings=settings)
     app.add_middleware(RequestLog)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
@@ -78,9 +80,10 @@ def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) ->
     """Run the service until it is told to stop. What was accepted is finished or goes on at the next start.
 
     `make` runs before the server does, so that what it raises (StoreUnavailable, WeightsMissing and their kin) reaches
-    the caller instead of the server's log.
+    the caller instead of the server's log. Raises Exposed before that: see `check_exposure`.
     """
     telemetry.configure(settings.log_level)
+    check_exposure(settings)
     lectern = make(settings)
     uvicorn.run(
         create_app(settings, make=lambda _: lectern),
@@ -101,7 +104,7 @@ def main() -> None:
     """`python -m app.main`: serve with the settings of the environment."""
     try:
         serve(load_settings())
-    except (SettingsError, RetrieverError, ModelError) as error:
+    except (AppError, RetrieverError, ModelError) as error:
         sys.exit(f"lectern: {error}")
 
 

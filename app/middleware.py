@@ -14,6 +14,7 @@ from app.errors import AppError, Malformed, TooLarge
 
 DRAIN_SECONDS = 2.0  # how long a refused body is read and dropped, so that its sender gets to see the refusal
 DRAIN_BYTES = 64 * 1024 * 1024
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
 class RequestLog:
@@ -51,7 +52,8 @@ class RequestLog:
         finally:
             ms = round((time.perf_counter() - started) * 1000, 1)
             route = getattr(scope.get("route"), "path", None)
-            telemetry.log("request", method=scope["method"], route=route, status=status, ms=ms)
+            fields: dict[str, Any] = {"method": _method(scope), "route": route, "status": status, "ms": ms}
+            telemetry.log("request", **fields, **_who(scope))
             telemetry.request_id.reset(token)
 
 
@@ -112,7 +114,15 @@ class BodyLimit:
             await _refuse(refused, receive, send)
 
 
-async def _refuse(error: AppError, receive: Receive, send: Send) -> None:
+async def refuse(error: Exception, receive: Receive, send: Send, *, body: bool) -> None:
+    """Answer with the problem of an error before anything of the request's body was read; `body`: it may have one."""
+    if body:
+        await _refuse(error, receive, send)
+    else:
+        await send_problem(error, send)
+
+
+async def _refuse(error: Exception, receive: Receive, send: Send) -> None:
     """Send the problem whole, then read and drop for a while: a sender that is cut off might never look at it."""
     held: list[Message] = []
 
@@ -135,6 +145,18 @@ async def _refuse(error: AppError, receive: Receive, send: Send) -> None:
         dropped += len(message.get("body", b""))
         pending = bool(message.get("more_body", False))
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _method(scope: Scope) -> str:
+    """The method for the log; what no server knows is not repeated there."""
+    method: str = scope["method"]
+    return method if method in METHODS else "?"
+
+
+def _who(scope: Scope) -> dict[str, Any]:
+    """Who asked, as the gate found out: the key's id and its tenant, never the key."""
+    key = getattr(scope.get("state", {}).get("caller"), "key", None)
+    return {} if key is None else {"key": key.id, "tenant": key.tenant}
 
 
 async def send_problem(error: BaseException, send: Send) -> None:

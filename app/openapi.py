@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import schemas
 from app.problems import MEANINGS, MEDIA_TYPE
+from app.security import ROUTES
 
 REFERENCE = "#/components/schemas/{model}"
 _BODIES: tuple[type[BaseModel], ...] = (
@@ -64,6 +65,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         _, made = models_json_schema([(model, "validation") for model in _BODIES], ref_template=REFERENCE)
         document.setdefault("components", {}).setdefault("schemas", {}).update(made["$defs"])
         _drop_framework_errors(document)
+        _name_scopes(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -76,6 +78,19 @@ def _drop_framework_errors(document: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
+
+
+def _name_scopes(document: dict[str, Any]) -> None:
+    """Say of every operation which key it needs, and how it refuses one."""
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "not needed while no key was ever made"}
+    }
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scope = ROUTES.get(path, {}).get(method.upper())
+            if scope is not None:
+                operation["security"] = [{"key": [scope]}]
+                operation["responses"].update({str(k): v for k, v in errors(401, 403, 429).items()})
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

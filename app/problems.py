@@ -55,6 +55,9 @@ UNSUPPORTED = Meaning(status=415, code="unsupported", title="The format is not s
 UNREADABLE = Meaning(status=422, code="unreadable", title="The file cannot be read")
 NOT_FOUND = Meaning(status=404, code="not_found", title="Not found")
 METHOD = Meaning(status=405, code="method", title="Method not allowed")
+UNAUTHENTICATED = Meaning(status=401, code="unauthenticated", title="A key is needed")
+FORBIDDEN = Meaning(status=403, code="forbidden", title="Not allowed")
+RATE_LIMITED = Meaning(status=429, code="rate_limited", title="Too much for this key")
 BUSY = Meaning(status=503, code="busy", title="Busy: try again later")
 UNREACHABLE = Meaning(status=503, code="storage", title="The store cannot be reached", opaque=True)
 INTERNAL = Meaning(status=500, code="internal", title="Something went wrong inside the service", opaque=True)
@@ -67,15 +70,18 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     app_errors.TooLarge: TOO_LARGE,
     app_errors.NoSuchRoute: NOT_FOUND,
     app_errors.MethodNotAllowed: METHOD,
+    app_errors.Unauthenticated: UNAUTHENTICATED,
+    app_errors.Forbidden: FORBIDDEN,
     app_errors.Busy: BUSY,
+    app_errors.RateLimited: RATE_LIMITED,
     app_errors.QueueFull: BUSY,
     app_errors.ShuttingDown: BUSY,
-    app_errors.NoGenerator: Meaning(status=409, code="conflict", title="No generator is configured"),
     app_errors.NoGenerator: Meaning(status=409, code="conflict", title="No generator is configured"),
     app_errors.Cancelled: Meaning(status=409, code="conflict", title="The job was cancelled"),
     app_errors.Stopping: BUSY,
     app_errors.JobFailed: INTERNAL,  # only its own problem is ever shown: see `problem_of`
     app_errors.CitationBroken: INTERNAL,
+    app_errors.Exposed: INTERNAL,
     app_errors.SettingsError: INTERNAL,
     retriever_errors.RetrieverError: INTERNAL,
     retriever_errors.ParsingError: UNREADABLE,
@@ -90,6 +96,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.StoreUnavailable: UNREACHABLE,
     retriever_errors.StoreCorrupt: UNREACHABLE,
     retriever_errors.StorageFull: Meaning(status=507, code="storage", title="No space is left", opaque=True),
+    retriever_errors.StoreOlder: INTERNAL,
     retriever_errors.StoreNewer: INTERNAL,
     retriever_errors.IndexCorrupt: INTERNAL,
     model_errors.ModelError: INTERNAL,
@@ -129,7 +136,13 @@ def problem_of(error: BaseException, *, request_id: str = "") -> dict[str, Any]:
 
 
 def headers_of(error: BaseException) -> dict[str, str]:
-    """The headers that go with an error: `Retry-After` where trying again makes sense."""
+    """The headers that go with an error: `Retry-After` where trying again helps, the challenge where a key does."""
+    if isinstance(error, app_errors.Unauthenticated):  # RFC 6750, 3: no error code where nothing was sent
+        return {"WWW-Authenticate": 'Bearer error="invalid_token"' if error.sent else "Bearer"}
+    if isinstance(error, app_errors.Forbidden) and error.scope:
+        return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{error.scope}"'}
+    if isinstance(error, app_errors.MethodNotAllowed) and error.allowed:
+        return {"Allow": ", ".join(error.allowed)}
     if isinstance(error, app_errors.Busy):
         return {"Retry-After": str(error.retry_after)}
     return {"Retry-After": "5"} if meaning(error).status == 503 else {}

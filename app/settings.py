@@ -1,6 +1,7 @@
 """The settings: the only reader of the environment. Every variable is `LECTERN_` and a field's name in capitals."""
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,16 @@ class Settings(BaseSettings):
     forwarded_allow_ips: str = Field(
         default="127.0.0.1",
         description="Addresses whose `X-Forwarded-*` headers are believed, comma-separated, or `*`.",
+    )
+    published_on: str | None = Field(
+        default=None, description="Address where a gateway publishes this service, if it is not `LECTERN_HOST`."
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Let anyone in who can connect, from other machines too, as long as no key was ever made.",
+    )
+    requests_per_minute: int = Field(
+        default=6000, ge=1, description="Requests that one key has in a minute; more answer 429."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log level."
@@ -82,9 +93,22 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'lectern.sqlite3'}"
 
     @property
+    def exposed(self) -> bool:
+        """Whether others than this machine can connect: to this service, or to the gateway that publishes it."""
+        return not is_loopback(self.published_on or self.host)
+
+    @property
     def index_dir(self) -> Path:
         """Where the derived indexes live."""
         return self.data_dir / "indexes"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches this address; of names, only `localhost` is believed."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def variables() -> dict[str, str]:

@@ -13,6 +13,7 @@ RetrieverError
 │   ├── StoreUnavailable      the store cannot be reached
 │   │   └── StoreCorrupt      its file is damaged, or is no store: restore a backup
 │   ├── StorageFull           no space left; nothing was half-written
+│   ├── StoreOlder            the schema was written by an older Lectern, and must not be changed now
 │   └── StoreNewer            the schema was written by a newer Lectern
 └── IndexCorrupt              an index file fails its checksum; it is rebuilt from the store
 """
@@ -68,6 +69,10 @@ class StoreCorrupt(StoreUnavailable):
 
 class StorageFull(StoreError):
     """No space is left; nothing was half-written."""
+
+
+class StoreOlder(StoreError):
+    """The store has an older schema and was not to be migrated: a service may be using it."""
 
 
 class StoreNewer(StoreError):

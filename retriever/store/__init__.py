@@ -1,4 +1,4 @@
-"""The system of record: documents, their versions, passages, vectors and jobs, in one relational database.
+"""The system of record: documents, their versions, passages, vectors, jobs and keys, in one database.
 
 Every method takes the tenant first, except those of the whole instance, and sees nothing of any other tenant. A method
 that writes is one transaction, durable when it returns. Everything raises StoreUnavailable or StorageFull when the
@@ -15,23 +15,25 @@ from retriever.store.documents import Documents
 from retriever.store.engine import Database
 from retriever.store.ingests import Ingests, version_of
 from retriever.store.jobs import Jobs
-from retriever.store.migrations import migrate
+from retriever.store.keys import Key, Keys
+from retriever.store.migrations import migrate, refuse_older
 from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
 from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, new_id, now
 
-__all__ = ["DEFAULT_COLLECTION", "Accepted", "Asset", "Change", "Collection", "Job", "Store", "version_of"]
+__all__ = ["DEFAULT_COLLECTION", "Accepted", "Asset", "Change", "Collection", "Job", "Key", "Store", "version_of"]
 
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Assets, Collections, Documents, Ingests, Reading, Jobs):
+class Store(Assets, Collections, Documents, Ingests, Reading, Jobs, Keys):
     """The store of one instance. Safe to use from many threads."""
 
-    def __init__(self, url: str, *, keep_versions: int = KEEP_VERSIONS) -> None:
+    def __init__(self, url: str, *, keep_versions: int = KEEP_VERSIONS, migrating: bool = True) -> None:
         """Open the store at a URL such as `sqlite:////data/store.db`, creating it if it is not there.
 
-        A store of an older Lectern is changed to today's schema first; see `migrations.py`.
+        A store of an older Lectern is changed to today's schema first; see `migrations.py`. Not `migrating`: raises
+        StoreOlder instead, as it must where a service may be using the store.
 
         `keep_versions`: how many texts older than the visible one stay readable. Raises StoreUnavailable, StoreCorrupt,
         StoreNewer, StorageFull.
@@ -40,7 +42,7 @@ class Store(Assets, Collections, Documents, Ingests, Reading, Jobs):
             raise ValueError(f"keep_versions is {keep_versions}: it must be 0 or more")
         self._keep_versions = keep_versions
         self._db = Database(url)
-        self._instance = _open(self._db)
+        self._instance = _open(self._db, migrating=migrating)
 
     @property
     def instance(self) -> str:
@@ -58,10 +60,13 @@ class Store(Assets, Collections, Documents, Ingests, Reading, Jobs):
         self._db.close()
 
 
-def _open(database: Database) -> str:
+def _open(database: Database, *, migrating: bool) -> str:
     """Create the tables of a new store, or bring an old one to today's schema; returns the store's id."""
     table = schema.meta
-    migrate(database)
+    if migrating:
+        migrate(database)
+    else:
+        refuse_older(database)
     with database.write() as connection:
         if schema_version(connection) is None:
             known = {"schema": str(schema.SCHEMA_VERSION), "instance": new_id(), "created_at": now()}

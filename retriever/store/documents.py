@@ -77,7 +77,7 @@ class Documents(Part):
             place = {"document": number, "revision": revision, "tenant": tenant}
             values = {"job_id": job_id, "created_at": now(), "published": False}
             connection.execute(insert(_revisions).values(**place, **values, **sent))
-            connection.execute(insert(schema.files).values(**place, data=data))
+            connection.execute(insert(schema.files).values(**place, data=data, size=len(data)))
             document = document_of(document_row(connection, tenant, made))
         return Accepted(document=document, job_id=job_id, created=row is None, duplicate=False)
 

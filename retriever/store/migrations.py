@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, inspect, select, text, update
+from sqlalchemy import Column, Connection, Table, func, inspect, select, text, update
 from sqlalchemy.schema import CreateColumn
 
-from retriever.errors import StoreNewer
+from retriever.errors import StoreNewer, StoreOlder
 from retriever.store import schema
 from retriever.store.engine import Database
 
@@ -62,6 +62,14 @@ def migrate(database: Database, *, steps: Sequence[Migration] | None = None) -> 
             connection.execute(update(schema.meta).where(own).values(value=str(step.to)))
 
 
+def refuse_older(database: Database) -> None:
+    """Raise StoreOlder where `migrate` would change something."""
+    with database.read() as connection:
+        version = version_of(connection)
+    if version is not None and version < schema.SCHEMA_VERSION:
+        raise StoreOlder(f"the store has schema {version}, this Lectern works with {schema.SCHEMA_VERSION}")
+
+
 def add_table(connection: Connection, table: Table) -> None:
     """Create a table that a store of an older version lacks, with its indexes."""
     table.create(connection, checkfirst=True)
@@ -82,8 +90,17 @@ def add_column(connection: Connection, column: Column[Any]) -> None:
     connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
+def _add_keys(connection: Connection) -> None:
+    add_table(connection, schema.keys)
+    size = schema.files.c.size
+    add_column(connection, size)
+    connection.execute(update(schema.files).values(size=func.length(schema.files.c.data)))
+    schema.files_by_tenant.create(connection, checkfirst=True)
+
+
 MIGRATIONS = (
     Migration(
         to=2, what="files that belong to a collection", run=lambda connection: add_table(connection, schema.assets)
     ),
+    Migration(to=3, what="keys, and the size of each file", run=_add_keys),
 )

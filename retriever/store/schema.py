@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 2  # how an older store gets there: `migrations.py`
+SCHEMA_VERSION = 3  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -108,8 +108,10 @@ files = Table(
     Column("revision", Integer, primary_key=True),
     Column("tenant", String, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False, server_default="0"),  # bytes of `data`, to add up without reading it
     ForeignKeyConstraint(["document", "revision"], ["revisions.document", "revisions.revision"], ondelete="CASCADE"),
 )
+files_by_tenant = Index("files_by_tenant", files.c.tenant, files.c.document, files.c.size)
 
 texts = Table(
     "texts",
@@ -202,4 +204,21 @@ turns = Table(
     metadata,
     Column("tenant", String, primary_key=True),
     Column("turn", Integer, nullable=False),  # when this tenant's job was last claimed; the smallest is next
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("tenant", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("digest", String, nullable=False),  # SHA-256 of the whole key, in hexadecimal
+    Column("created_at", String, nullable=False),
+    Column("expires_at", String),
+    Column("revoked_at", String),
+    # The key's own limits; NULL: the service's.
+    Column("requests_per_minute", Integer),
+    Column("documents", Integer),
+    Column("bytes", Integer),
 )

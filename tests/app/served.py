@@ -58,7 +58,7 @@ class Server:
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Serve with fakes, with the settings of the environment."""
-    from app.errors import SettingsError
+    from app.errors import AppError
     from app.main import serve
     from app.settings import load_settings
     from app.wiring import build
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
     try:
         serve(load_settings(), make=lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader()))
-    except (SettingsError, RetrieverError) as error:  # as `app.main` does
+    except (AppError, RetrieverError) as error:  # as `app.main` does
         sys.exit(f"lectern: {error}")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.errors import Exposed
+from app.gate import check_exposure
 from app.settings import Settings, load_settings
 from lectern import __version__
 from tests.app.served import ROOT, Server
@@ -50,6 +52,16 @@ def environment() -> dict[str, str]:
 
 def compose(path: str) -> dict:
     return yaml.safe_load((ROOT / path).read_text())
+
+
+def settings_of_compose(**given: str) -> Settings:
+    """The service's settings as compose fills them in, in an environment that holds what is given."""
+    inside = {name: value for name, value in environment().items() if name.startswith("LECTERN_")}
+    inside |= compose("docker-compose.yml")["services"]["lectern"]["environment"]
+    filled = re.compile(r"\$\{(\w+):-([^}]*)\}")
+    return load_settings(
+        {name: filled.sub(lambda m: given.get(m[1]) or m[2], str(value)) for name, value in inside.items()}
+    )
 
 
 def test_what_the_image_copies_exists_and_is_not_left_out_of_its_context() -> None:
@@ -119,8 +131,17 @@ def test_the_service_is_reached_through_its_gateway_only_and_has_no_way_out() ->
         assert service["security_opt"] == ["no-new-privileges:true"]
     assert lectern["volumes"] == [f"data:{final('VOLUME')}"]
     assert list(composed["volumes"]) == ["data"]
-    load_settings(lectern["environment"])
+    assert settings_of_compose().forwarded_allow_ips == "*"
     assert int(lectern["stop_grace_period"].rstrip("s")) > Settings().shutdown_timeout
+
+
+def test_the_composition_is_open_on_loopback_and_asks_for_keys_where_its_gateway_is_published(tmp_path: Path) -> None:
+    check_exposure(settings_of_compose().model_copy(update={"data_dir": tmp_path}))
+    published = settings_of_compose(GATEWAY_ADDRESS="0.0.0.0").model_copy(update={"data_dir": tmp_path})
+    assert (published.host, published.exposed) == ("0.0.0.0", True)
+    with pytest.raises(Exposed):
+        check_exposure(published)
+    check_exposure(settings_of_compose(GATEWAY_ADDRESS="0.0.0.0", LECTERN_ALLOW_ANONYMOUS="true"))
 
 
 def test_what_the_compositions_mount_exists() -> None:
