@@ -1,13 +1,13 @@
-"""A span of a document -> a citation: quote, sentence around it, page, section. Checked before it leaves."""
+"""A span of a document -> a citation: quote, sentence around it, page, section, speaker. Checked before it leaves."""
 
 from bisect import bisect_right
 
 from app.errors import CitationBroken
 from app.schemas import Citation
 from app.sources import SourceText
-from retriever.sentences import split_sentences
 from retriever.store import Store
 from retriever.types import ParsedDocument
+from retriever.units import sentences_of
 
 CONTEXT_REACH = 2_000  # characters looked at on each side for the sentence around a quote
 
@@ -26,10 +26,11 @@ def cite(
 
     `within` is a range of whole sentences that holds the quote, such as its passage: the context is looked for there.
     """
-    text = source.document.text
+    document = source.document
+    text = document.text
     if not 0 <= start < end <= len(text) or text[start:end] != quote:
         raise CitationBroken(f"characters {start} to {end} are not what was to be quoted")
-    first, last = _context(text, start, end, within)
+    first, last = _context(document, start, end, within)
     return Citation(
         document_id=source.document_id,
         title=source.title,
@@ -38,8 +39,9 @@ def cite(
         end=end,
         quote=quote,
         context=text[first:last],
-        page=page_at(source.document, start),
-        section=section_at(source.document, start),
+        page=page_at(document, start),
+        section=section_at(document, start),
+        speaker=speaker_at(document, start),
         passage_id=passage_id,
         score=round(score, 6),
     )
@@ -57,15 +59,21 @@ def section_at(document: ParsedDocument, position: int) -> str | None:
     return section_title(document.sections[place].path) if place >= 0 else None
 
 
+def speaker_at(document: ParsedDocument, position: int) -> str | None:
+    """Who says the character at a position of a dialogue; None where nobody does."""
+    place = bisect_right(document.turns, position, key=lambda turn: turn.start) - 1
+    return document.turns[place].speaker if place >= 0 and position < document.turns[place].end else None
+
+
 def section_title(path: tuple[str, ...]) -> str | None:
     """What the API shows of a section's path: its innermost title."""
     return path[-1] if path else None
 
 
-def _context(text: str, start: int, end: int, within: tuple[int, int] | None) -> tuple[int, int]:
+def _context(document: ParsedDocument, start: int, end: int, within: tuple[int, int] | None) -> tuple[int, int]:
     """The sentences that the quote stands in: from the beginning of the first to the end of the last."""
-    low, high = within or (max(0, start - CONTEXT_REACH), min(len(text), end + CONTEXT_REACH))
-    touched = [s for s in split_sentences(text, start=low, end=high) if s.start < end and start < s.end]
+    low, high = within or (max(0, start - CONTEXT_REACH), min(len(document.text), end + CONTEXT_REACH))
+    touched = [s for s in sentences_of(document, start=low, end=high) if s.start < end and start < s.end]
     return (min(start, touched[0].start), max(end, touched[-1].end)) if touched else (start, end)
 
 

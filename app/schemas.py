@@ -147,6 +147,7 @@ class Citation(Reply):
     context: str
     page: int | None
     section: str | None
+    speaker: str | None = None
     passage_id: str | None
     score: float
 

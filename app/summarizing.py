@@ -29,9 +29,9 @@ from app.schemas import (
 from app.sources import SourceText, resolve, texts
 from app.telemetry import Timer
 from model.summarizer import Budget, CentralitySalience, Floats, probability, select
-from retriever.sentences import split_sentences
 from retriever.store import Store
 from retriever.terms import query_terms, terms
+from retriever.units import sentences_of
 
 UNIT = "sentences"  # what `progress` counts
 BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
@@ -204,7 +204,7 @@ def default_sentences(words: int) -> int:
 
 def _lines_of(place: int, source: SourceText) -> list[_Line]:
     text = source.document.text
-    sentences = split_sentences(text)
+    sentences = sentences_of(source.document)
     good = summarizable(source.document, sentences)
     lines: list[_Line] = []
     before = 0
@@ -306,7 +306,9 @@ def _sentence(source: SourceText, line: _Line, salience: float) -> SummarySenten
         score=salience,
         within=(line.start, line.end),
     )
-    return SummarySentence(text=one_line(quote), salience=round(salience, 6), citation=citation)
+    return SummarySentence(
+        text=one_line(quote), salience=round(salience, 6), citation=citation, speaker=citation.speaker
+    )
 
 
 def _parts(groups: Sequence[_Group], chosen: Sequence[int], sentences: Sequence[SummarySentence]) -> list[SummaryPart]:

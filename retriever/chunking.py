@@ -1,4 +1,4 @@
-"""Sentences -> passages: what is indexed, retrieved and read."""
+"""Sentences, or lines of code -> passages: what is indexed, retrieved and read."""
 
 import re
 from bisect import bisect_right
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from retriever.sentences import paragraphs, sentences_of_paragraph
 from retriever.types import ParsedDocument
+from retriever.units import units
 
 # The longest passage, as a multiple of `size`: room to end at a paragraph's end.
 STRETCH = 1.25
 # What an end costs, on the scale of ((word pieces - size) / size) ** 2. At 0.5 a paragraph of one and a half `size` is
 # halved rather than cut at `size` with the rest joined to the next paragraph. A heading is only ever last in a section.
+# A turn of a dialogue and a block of lines of code are paragraphs too.
 _INSIDE_PARAGRAPH = 0.5
 _AFTER_HEADING = 2.0
 # Sentences whose word pieces are counted in one call.
@@ -53,7 +54,8 @@ def split(document: ParsedDocument, *, count: WordPieceCounter, size: int = 130,
 
     Together they cover everything but white space, and none has more than 1.25 times `size` word pieces. A passage ends
     at the end of a paragraph where the sizes allow it; where it has to end inside one, the next passage repeats its
-    last sentence if that has at most `overlap` word pieces.
+    last sentence if that has at most `overlap` word pieces. In a dialogue a turn is what a paragraph is in prose; in
+    code a line is a sentence, and lines between blank ones are a paragraph.
     """
     if size < 8 or not 0 <= overlap < size:
         raise ValueError(f"size must be at least 8 and overlap less than it: {size=}, {overlap=}")
@@ -61,7 +63,7 @@ def split(document: ParsedDocument, *, count: WordPieceCounter, size: int = 130,
     ranges: list[tuple[int, int, float]] = []
     bounds = [0]
     for section in document.sections:
-        ranges.extend(_sentences(text, section.start, section.end))
+        ranges.extend(_sentences(document, section.start, section.end))
         bounds.append(len(ranges))
     pieces = _counted([text[start:end] for start, end, _ in ranges], count)
     longest = int(size * STRETCH)
@@ -78,15 +80,14 @@ def split(document: ParsedDocument, *, count: WordPieceCounter, size: int = 130,
     return chunks
 
 
-def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int, float]]:
+def _sentences(document: ParsedDocument, start: int, end: int) -> Iterator[tuple[int, int, float]]:
     """The sentences of a section, each with what it costs to end a passage after it."""
-    for first, last in paragraphs(text, start, end):
-        sentences = sentences_of_paragraph(text, first, last)
-        for sentence in sentences[:-1]:
-            yield sentence.start, sentence.end, _INSIDE_PARAGRAPH
-        closing = sentences[-1]
-        is_heading = last - first <= _LONGEST_HEADING and not _NO_HEADING.search(text[first:last])
-        yield closing.start, closing.end, _AFTER_HEADING if is_heading else 0.0
+    text = document.text
+    for unit in units(document, start, end):
+        cost = 0.0 if unit.closes else _INSIDE_PARAGRAPH
+        if unit.closes and document.kind == "prose" and unit.end - unit.block <= _LONGEST_HEADING:
+            cost = 0.0 if _NO_HEADING.search(text[unit.block : unit.end]) else _AFTER_HEADING
+        yield unit.start, unit.end, cost
 
 
 def _counted(texts: Sequence[str], count: WordPieceCounter) -> list[int]:

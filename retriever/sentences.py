@@ -70,7 +70,7 @@ def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     Neither end of a range is white space.
     """
     block: list[tuple[int, int]] = []
-    for first, last in _lines(text, start, end):
+    for first, last in lines(text, start, end):
         if first == last:
             yield from _pieces_of_block(text, block)
             block = []
@@ -84,11 +84,11 @@ def sentences_of_paragraph(text: str, first: int, last: int) -> list[Sentence]:
     return [
         Sentence(start=start, end=end)
         for begin, stop in _boundaries(text, first, last)
-        for start, end in _bounded(text, begin, stop)
+        for start, end in bounded(text, begin, stop)
     ]
 
 
-def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Each line's range without the white space around it; an empty one for a blank line."""
     at = start
     while at < end:
@@ -183,8 +183,8 @@ def _goes_on(paragraph: str, end: int) -> bool:
     return following.islower() and bool(_NO_END.search(paragraph, max(0, end - 10), end))
 
 
-def _bounded(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
-    """The sentence, or pieces of it of at most MAX_SENTENCE characters."""
+def bounded(text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """A range without white space at its ends, or pieces of it of at most MAX_SENTENCE characters."""
     while last - first > MAX_SENTENCE:
         # Not a full piece and a scrap: what is left is shared out evenly.
         count = -(-(last - first) // MAX_SENTENCE)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 Mode = Literal["hybrid", "sparse", "dense"]
 DocumentStatus = Literal["pending", "indexed", "failed"]
+Kind = Literal["prose", "dialogue", "code"]
+CODE_TYPES = "text/x-"  # how the media types of source code begin, and no other's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,18 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What one speaker says without a break, with the label that names them. Turns are in order, never overlap.
+
+    What stands outside every turn, such as a title or a list of those present, nobody says.
+    """
+
+    speaker: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParsedDocument:
     """What a parser makes of bytes. `text` is what every citation of the document counts in."""
 
@@ -45,6 +59,14 @@ class ParsedDocument:
     sections: tuple[Section, ...]
     pages: tuple[Page, ...] = ()
     warnings: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What the text is to be read as: turns by speakers, source code by lines, or else sentences."""
+        if self.turns:
+            return "dialogue"
+        return "code" if self.media_type.startswith(CODE_TYPES) else "prose"
 
 
 @dataclass(frozen=True, kw_only=True)

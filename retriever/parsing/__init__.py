@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from retriever.errors import LimitExceeded, NoText
 from retriever.parsing.decoding import decode
+from retriever.parsing.dialogue import with_turns
 from retriever.parsing.docx import parse_docx
 from retriever.parsing.formats import format_of
 from retriever.parsing.html import parse_html
@@ -47,11 +48,11 @@ def parse(
     match = _CHARSET.search(media_type or "")
     charset = match.group(1) if match else None
     if kind == "pdf":
-        return parse_pdf(data, limits=limits)
+        return with_turns(parse_pdf(data, limits=limits))
     if kind == "docx":
-        return parse_docx(data, limits=limits)
+        return with_turns(parse_docx(data, limits=limits))
     if kind == "html":
-        return parse_html(data, limits=limits, charset=charset)
+        return with_turns(parse_html(data, limits=limits, charset=charset))
     text, warnings = decode(data, declared=charset)
     if len(text) > limits.characters:
         raise LimitExceeded(f"the text has more than {limits.characters:,} characters")
@@ -64,4 +65,5 @@ def parse_text(text: str, *, media_type: str = "text/plain") -> ParsedDocument:
     text = normalize(text)
     if not text.strip():
         raise NoText("the text is empty")
-    return parse_markdown(text) if media_type.split(";")[0].strip().lower() == MARKDOWN else parse_plain(text)
+    plain = media_type.split(";")[0].strip().lower() != MARKDOWN
+    return with_turns(parse_plain(text) if plain else parse_markdown(text))

@@ -145,7 +145,8 @@ def version_of(text: str) -> str:
 def _layout(parsed: ParsedDocument) -> dict[str, Any]:
     sections = [[list(section.path), section.start, section.end] for section in parsed.sections]
     pages = [[page.number, page.start, page.end] for page in parsed.pages]
-    return {"text": parsed.text, "sections": sections, "pages": pages}
+    turns = [[turn.speaker, turn.start, turn.end] for turn in parsed.turns]
+    return {"text": parsed.text, "sections": sections, "pages": pages, "turns": turns}
 
 
 def _place_of(chunk: ChunkLike) -> dict[str, Any]:

@@ -103,4 +103,7 @@ MIGRATIONS = (
         to=2, what="files that belong to a collection", run=lambda connection: add_table(connection, schema.assets)
     ),
     Migration(to=3, what="keys, and the size of each file", run=_add_keys),
+    Migration(
+        to=4, what="who says what in a text", run=lambda connection: add_column(connection, schema.texts.c.turns)
+    ),
 )

@@ -12,7 +12,7 @@ from retriever.filters import matches
 from retriever.store import schema
 from retriever.store.ingests import VECTOR_TYPE
 from retriever.store.records import Change, Part, document_of, document_row
-from retriever.types import Document, Page, ParsedDocument, Passage, Section
+from retriever.types import Document, Page, ParsedDocument, Passage, Section, Turn
 
 _documents, _revisions, _passages = schema.documents, schema.revisions, schema.passages
 BATCH = 5_000  # parameters a statement
@@ -35,7 +35,7 @@ class Reading(Part):
         return text.text[first:last], first, last, revision.version
 
     def parsed(self, tenant: str, document_id: str, *, version: str | None = None) -> tuple[Document, ParsedDocument]:
-        """A document with its whole text, sections and pages, as it was parsed. Raises NotFound."""
+        """A document with its whole text, sections, pages and turns, as it was parsed. Raises NotFound."""
         with self._db.read() as connection:
             document = document_row(connection, tenant, document_id)
             revision, text = _text_row(connection, document, version)
@@ -46,6 +46,7 @@ class Reading(Part):
             sections=tuple(Section(path=tuple(path), start=start, end=end) for path, start, end in text.sections),
             pages=tuple(Page(number=number, start=start, end=end) for number, start, end in text.pages),
             warnings=tuple(revision.warnings),
+            turns=tuple(Turn(speaker=speaker, start=start, end=end) for speaker, start, end in text.turns),
         )
         return document_of(document), parsed
 

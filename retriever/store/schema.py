@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 3  # how an older store gets there: `migrations.py`
+SCHEMA_VERSION = 4  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -121,6 +121,7 @@ texts = Table(
     Column("tenant", String, nullable=False),
     Column("sections", JSON, nullable=False),
     Column("pages", JSON, nullable=False),
+    Column("turns", JSON, nullable=False, server_default="[]"),
     Column("text", Text, nullable=False),
     ForeignKeyConstraint(["document", "revision"], ["revisions.document", "revisions.revision"], ondelete="CASCADE"),
 )

@@ -1,8 +1,9 @@
 import pytest
 
-from app.citations import cite, page_at
+from app.citations import cite, page_at, speaker_at
 from app.errors import CitationBroken
 from app.sources import SourceText
+from retriever.parsing import parse_text
 from retriever.types import Page, ParsedDocument, Section
 
 TEXT = "Intro 😀 text.\r\n\r\nSupply\r\nThe pump is 泵. It was made by Bell & Howell in 1962. It works."
@@ -44,3 +45,20 @@ def test_a_quote_over_two_sentences_has_both_as_its_context():
 def test_a_citation_that_does_not_slice_back_is_never_made(start, end, quote):
     with pytest.raises(CitationBroken):
         cite(source(), start, end, quote=quote, passage_id=None, score=0.0)
+
+
+def test_a_citation_of_a_dialogue_names_its_speaker_wherever_in_the_turn_it_stands():
+    text = (
+        "Minutes\n\nAnn: We met. "
+        + "Then we talked of other things. " * 60
+        + "We left at six.\nBo: So we did.\nAnn: Yes."
+    )
+    document = parse_text(text)
+    told = SourceText(document_id="d", title="Minutes", version="sha256:x", document=document)
+    start = text.index("at six")
+    found = cite(told, start, start + 6, quote="at six", passage_id=None, score=0.0)
+    assert (found.speaker, found.context) == ("Ann", "We left at six.")
+    assert speaker_at(document, text.index("So we did")) == "Bo"
+    assert speaker_at(document, 0) is None
+    assert speaker_at(document, text.index("\nBo")) is None
+    assert speaker_at(source().document, 0) is None

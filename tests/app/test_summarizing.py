@@ -269,3 +269,14 @@ def test_a_text_without_punctuation_still_has_sentences_to_choose_from() -> None
     ]
     assert kept("salt") == ["salt"]
     assert kept("---") == []
+
+
+def test_the_sentences_of_a_dialogue_carry_who_says_them(summarizing: Summarizing) -> None:
+    turns = [f"{name}: {said}." for name, said in zip(("Ann", "Bo") * 7, ORCHARD.split(". ") * 2, strict=False)]
+    request = SummarizeRequest(text="\n".join(turns), length=Length(sentences=4))
+    reply = summarizing.summarize("t", request, progress=quiet)
+    assert len(reply.sentences) == 4
+    for sentence in reply.sentences:
+        assert sentence.speaker == sentence.citation.speaker == sentence.citation.quote.split(":")[0]
+    prose = summarizing.summarize("t", SummarizeRequest(text=LIGHTHOUSE), progress=quiet)
+    assert {sentence.speaker for sentence in prose.sentences} == {None}

@@ -19,6 +19,7 @@ from retriever.errors import (
     StoreUnavailable,
 )
 from retriever.store import Store, schema, version_of
+from retriever.types import Turn
 from tests.retriever.library import TENANT, Library, Slice, lines, paged, parsed
 
 ONE = "The first line.\nThe second line."
@@ -516,3 +517,17 @@ def test_an_asset_that_is_not_as_it_was_given_is_not_handed_out(library: Library
         connection.exec_driver_sql("UPDATE assets SET data = CAST('Weights' AS BLOB)")
     with pytest.raises(StoreCorrupt, match="does not match its checksum"):
         library.store.asset(TENANT, "default", "adapter")
+
+
+def test_the_turns_of_a_dialogue_are_stored_with_its_text(library: Library) -> None:
+    text = "Ann: Who goes there?\nBo: A friend."
+    turns = (Turn(speaker="Ann", start=0, end=20), Turn(speaker="Bo", start=21, end=34))
+    accepted = library.send(text)
+    job = library.store.claim_job()
+    assert job is not None
+    revision = library.store.start_revision(
+        TENANT, accepted.document.id, job.id, parsed(text, turns=turns), lines(text)
+    )
+    library.encode(TENANT, accepted.document.id, revision)
+    library.indexes.publish(TENANT, accepted.document.id, revision)
+    assert library.store.parsed(TENANT, accepted.document.id)[1] == parsed(text, turns=turns)
