@@ -16,6 +16,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.AskRequest,
     schemas.SummarizeRequest,
     schemas.SearchRequest,
+    schemas.VerifyRequest,
     schemas.DocumentUpload,
     schemas.DocumentPatch,
     schemas.CollectionRequest,

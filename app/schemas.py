@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_DOCUMENTS = 1_000
+MAX_CITATIONS = 256
 MAX_METADATA_BYTES = 65_536
 MAX_METADATA_DEPTH = 8
 
@@ -307,6 +308,50 @@ class SearchReply(Reply):
 
     hits: list[SearchHit]
     timings_ms: dict[str, float]
+    request_id: str = ""
+
+
+class CitedQuote(Request):
+    """A citation to be verified. What else a reply's citation holds may come along, and says nothing."""
+
+    document_id: DocumentId
+    version: Annotated[str, Field(min_length=1, max_length=128)]
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(ge=0)]
+    quote: Annotated[str, Field(min_length=1)]
+    title: str | None = None
+    context: str | None = None
+    page: int | None = None
+    section: str | None = None
+    passage_id: str | None = None
+    score: Number | int | None = None
+
+
+class VerifyRequest(Request):
+    """`POST /verify`: citations as replies gave them."""
+
+    citations: Annotated[list[CitedQuote], Field(min_length=1, max_length=MAX_CITATIONS)]
+
+
+VerifyStatus = Literal["holds", "moved", "gone", "false"]
+
+
+class Verified(Reply):
+    """What became of a citation; `start` and `end` are its place in `version`, the current one.
+
+    `version` is null where the document is gone; the place is null unless the citation `holds` or has `moved`.
+    """
+
+    status: VerifyStatus
+    version: str | None
+    start: int | None
+    end: int | None
+
+
+class VerifyReply(Reply):
+    """What became of each citation, in their order."""
+
+    results: list[Verified]
     request_id: str = ""
 
 

@@ -17,6 +17,7 @@ from app.jobs import Jobs
 from app.settings import Settings
 from app.summarizing import Summarizing
 from app.tasks import Tasks
+from app.verifying import Verifying
 from model.named_encoder import load_encoder
 from model.reader import LongformerReader
 from retriever.durable import hold
@@ -43,6 +44,7 @@ class Lectern:
     finder: Finder
     answering: Answering
     summarizing: Summarizing
+    verifying: Verifying
     ingesting: Ingesting
     tasks: Tasks
     jobs: Jobs
@@ -92,6 +94,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
         finder=finder,
         answering=answering,
         summarizing=summarizing,
+        verifying=Verifying(store),
         ingesting=ingesting,
         tasks=tasks,
         jobs=jobs,

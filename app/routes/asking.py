@@ -1,4 +1,4 @@
-"""`/ask`, `/summarize` and `/search`."""
+"""`/ask`, `/summarize`, `/search` and `/verify`."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -61,4 +61,19 @@ async def search(request: Request) -> Response:
     body = await read_json(request, schemas.SearchRequest)
     lectern, tenant = lectern_of(request), tenant_of(request)
     found = await lectern.desk.run(lambda: lectern.finder.search(tenant, body))
+    return reply(found.model_copy(update={"request_id": telemetry.request_id.get()}))
+
+
+@router.post(
+    "/verify",
+    summary="Verify citations",
+    response_model=schemas.VerifyReply,
+    responses=errors(400, 413, 415, 422),
+    openapi_extra=json_body(schemas.VerifyRequest),
+)
+async def verify(request: Request) -> Response:
+    """Whether citations still hold in the current versions of their documents, and where they are now."""
+    body = await read_json(request, schemas.VerifyRequest)
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    found = await lectern.desk.run(lambda: lectern.verifying.verify(tenant, body))
     return reply(found.model_copy(update={"request_id": telemetry.request_id.get()}))

@@ -133,8 +133,13 @@ class Ingests(Part):
         for table in (_passages, schema.files):
             own = (table.c.document == number) & table.c.revision.in_(replaced)
             connection.execute(table.delete().where(own))
-        pruned = _revisions.c.revision.in_(replaced[self._keep_versions :])
-        connection.execute(_revisions.delete().where(_revisions.c.document == number, pruned))
+        pruned = (_revisions.c.document == number) & _revisions.c.revision.in_(replaced[self._keep_versions :])
+        table = schema.past_versions
+        known = set(connection.scalars(select(table.c.version).where(table.c.document == number)))
+        gone = set(connection.scalars(select(_revisions.c.version).where(pruned))) - known
+        if gone:
+            connection.execute(insert(table), [{"document": number, "version": each} for each in sorted(gone)])
+        connection.execute(_revisions.delete().where(pruned))
 
 
 def version_of(text: str) -> str:

@@ -98,6 +98,11 @@ def _add_keys(connection: Connection) -> None:
     schema.files_by_tenant.create(connection, checkfirst=True)
 
 
+def _add_receipts(connection: Connection) -> None:
+    for table in (schema.past_versions, schema.batch_lines, schema.receipts):
+        add_table(connection, table)
+
+
 MIGRATIONS = (
     Migration(
         to=2, what="files that belong to a collection", run=lambda connection: add_table(connection, schema.assets)
@@ -106,4 +111,5 @@ MIGRATIONS = (
     Migration(
         to=4, what="who says what in a text", run=lambda connection: add_column(connection, schema.texts.c.turns)
     ),
+    Migration(to=5, what="versions that are no longer kept, batches, and receipts of uploads", run=_add_receipts),
 )

@@ -34,6 +34,14 @@ class Reading(Part):
         last = len(text.text) if end is None else min(max(end, first), len(text.text))
         return text.text[first:last], first, last, revision.version
 
+    def had_version(self, tenant: str, document_id: str, version: str) -> bool:
+        """Whether a document once had this version, whose text is no longer kept. Raises NotFound."""
+        table = schema.past_versions
+        with self._db.read() as connection:
+            number = document_row(connection, tenant, document_id).number
+            same = (table.c.document == number) & (table.c.version == version)
+            return connection.execute(select(table.c.version).where(same)).first() is not None
+
     def parsed(self, tenant: str, document_id: str, *, version: str | None = None) -> tuple[Document, ParsedDocument]:
         """A document with its whole text, sections, pages and turns, as it was parsed. Raises NotFound."""
         with self._db.read() as connection:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 4  # how an older store gets there: `migrations.py`
+SCHEMA_VERSION = 5  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -144,6 +144,9 @@ passages = Table(
     sqlite_autoincrement=True,
 )
 
+# Versions whose texts are no longer kept: a citation of one is old, not made up.
+past_versions = Table("past_versions", metadata, _of_document(), Column("version", String, primary_key=True))
+
 vectors = Table(
     "vectors",
     metadata,
@@ -198,6 +201,31 @@ jobs = Table(
     Index("jobs_by_status", "status", "tenant", "number"),
     Index("jobs_by_tenant", "tenant", "number"),
     sqlite_autoincrement=True,
+)
+
+batch_lines = Table(
+    "batch_lines",
+    metadata,
+    Column("job", ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    Column("line", Integer, primary_key=True),  # counts from 1 in the body as it was sent
+    Column("data", LargeBinary, nullable=False),
+    Column("result", JSON(none_as_null=True)),  # NULL until the line is done with
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("scope", String, primary_key=True),  # what the key was sent to: one key may be used for each
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),  # of what was sent with it
+    Column("document_id", String),
+    Column("job_id", String),
+    Column("created", Boolean, nullable=False),
+    Column("reply", JSON(none_as_null=True)),  # NULL until it is known how it ends
+    Column("created_at", String, nullable=False),
+    Index("receipts_by_age", "created_at"),
+    Index("receipts_by_document", "tenant", "document_id"),
 )
 
 turns = Table(
