@@ -97,6 +97,8 @@ class Jobs:
             raise ValueError(f"workers must be at least 1, got {workers}")
         self.store = store
         self._handlers = dict(handlers)
+        # One tenant's long jobs leave a thread to the others, where there are enough.
+        self._share = workers - 1 if workers > 2 else workers
         self._wake = threading.Condition()
         self._generation = 0  # grows with every change that a sleeping worker or waiter should look at
         self._stopping = False
@@ -201,7 +203,7 @@ class Jobs:
             with self._wake:
                 seen = self._generation
             try:
-                job = self.store.claim_job(kinds=sorted(self._handlers))
+                job = self.store.claim_job(kinds=sorted(self._handlers), share=self._share)
             except StoreError as error:
                 telemetry.log("jobs cannot be claimed", level=40, error=error)
                 self._sleep(seen=None, timeout=STORE_RETRY_SECONDS)

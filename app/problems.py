@@ -57,7 +57,7 @@ NOT_FOUND = Meaning(status=404, code="not_found", title="Not found")
 METHOD = Meaning(status=405, code="method", title="Method not allowed")
 UNAUTHENTICATED = Meaning(status=401, code="unauthenticated", title="A key is needed")
 FORBIDDEN = Meaning(status=403, code="forbidden", title="Not allowed")
-RATE_LIMITED = Meaning(status=429, code="rate_limited", title="Too much for this key")
+RATE_LIMITED = Meaning(status=429, code="rate_limited", title="A limit is reached")
 BUSY = Meaning(status=503, code="busy", title="Busy: try again later")
 UNREACHABLE = Meaning(status=503, code="storage", title="The store cannot be reached", opaque=True)
 INTERNAL = Meaning(status=500, code="internal", title="Something went wrong inside the service", opaque=True)
@@ -92,6 +92,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.NotFound: NOT_FOUND,
     retriever_errors.PreconditionFailed: Meaning(status=412, code="precondition", title="Not the current version"),
     retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),
+    retriever_errors.OverQuota: RATE_LIMITED,
     retriever_errors.StoreError: UNREACHABLE,
     retriever_errors.StoreUnavailable: UNREACHABLE,
     retriever_errors.StoreCorrupt: UNREACHABLE,
@@ -143,7 +144,7 @@ def headers_of(error: BaseException) -> dict[str, str]:
         return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{error.scope}"'}
     if isinstance(error, app_errors.MethodNotAllowed) and error.allowed:
         return {"Allow": ", ".join(error.allowed)}
-    if isinstance(error, app_errors.Busy):
+    if isinstance(error, app_errors.Busy | retriever_errors.OverQuota):
         return {"Retry-After": str(error.retry_after)}
     return {"Retry-After": "5"} if meaning(error).status == 503 else {}
 

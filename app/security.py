@@ -18,7 +18,7 @@ from app.errors import Forbidden, MethodNotAllowed, NoSuchRoute
 from app.keys import SCOPES, Scope, allows
 from app.settings import Settings, is_loopback
 from app.wiring import DEFAULT_TENANT
-from retriever.store import Key
+from retriever.store import Key, Quota
 
 OPEN: None = None  # no key is needed: nothing of any tenant is told
 
@@ -58,6 +58,11 @@ class Caller:
     tenant: str
     scopes: tuple[str, ...]
     key: Key | None = None
+
+    @property
+    def quota(self) -> Quota:
+        """The limits that the key has of its own."""
+        return Quota() if self.key is None else Quota(documents=self.key.documents, bytes=self.key.bytes)
 
 
 ANYBODY = Caller(tenant=DEFAULT_TENANT, scopes=SCOPES)

@@ -43,6 +43,13 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=6000, ge=1, description="Requests that one key has in a minute; more answer 429."
     )
+    max_documents: int | None = Field(
+        default=None, ge=1, description="Documents that one tenant may have; more answer 429. Unset, no limit."
+    )
+    max_stored_bytes: int | None = Field(
+        default=None, ge=1, description="Bytes of files that one tenant may have; more answer 429. Unset, no limit."
+    )
+    max_queued_jobs: int = Field(default=10_000, ge=1, description="Jobs of one tenant that may wait; more answer 429.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log level."
     )

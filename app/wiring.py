@@ -23,7 +23,7 @@ from model.reader import LongformerReader
 from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
-from retriever.store import Store
+from retriever.store import Quota, Store
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 DEFAULT_TENANT = "default"
@@ -73,7 +73,8 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
         limit=settings.inference_queue,
     )
     interactive, bulk = inference.encoder("interactive"), inference.encoder("bulk")
-    store = Store(settings.store_url, keep_versions=settings.keep_versions)
+    quota = Quota(documents=settings.max_documents, bytes=settings.max_stored_bytes, jobs=settings.max_queued_jobs)
+    store = Store(settings.store_url, keep_versions=settings.keep_versions, quota=quota)
     indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
     retriever = HybridRetriever(store, indexes, interactive)
     finder = Finder(store, retriever, interactive.count_word_pieces)

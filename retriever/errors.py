@@ -9,6 +9,7 @@ RetrieverError
 ├── NotFound                  no such document, collection, version or job for this tenant
 ├── PreconditionFailed        If-Match named another version than the current one
 ├── Conflict                  a concurrent change got there first
+├── OverQuota                 a tenant has as much as it may have
 ├── StoreError
 │   ├── StoreUnavailable      the store cannot be reached
 │   │   └── StoreCorrupt      its file is damaged, or is no store: restore a backup
@@ -53,6 +54,14 @@ class PreconditionFailed(RetrieverError):
 
 class Conflict(RetrieverError):
     """A concurrent change got there first; nothing was written."""
+
+
+class OverQuota(RetrieverError):
+    """The tenant has as many documents, bytes or waiting jobs as it may; it could try again in `retry_after` s."""
+
+    def __init__(self, message: str, *, retry_after: int = 3_600) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class StoreError(RetrieverError):

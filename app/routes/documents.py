@@ -10,7 +10,7 @@ from app.bodies import Upload, attachment, invalid, location, read_json, read_up
 from app.errors import JobFailed
 from app.openapi import errors, json_body, upload_body
 from app.routes.shared import document_reply, etag, if_match, lectern_of, waiting_time
-from app.security import tenant_of
+from app.security import caller_of, tenant_of
 from app.wiring import Lectern
 from retriever.errors import Conflict, NotFound
 from retriever.store import Accepted
@@ -191,6 +191,7 @@ async def _accepted(
             document_id=document_id,
             if_match=condition,
             deduplicate=document_id is None,
+            quota=caller_of(request).quota,
         )
     )
     if taken.job_id is None:

@@ -19,9 +19,20 @@ from retriever.store.keys import Key, Keys
 from retriever.store.migrations import migrate, refuse_older
 from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
-from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, new_id, now
+from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, Quota, new_id, now
 
-__all__ = ["DEFAULT_COLLECTION", "Accepted", "Asset", "Change", "Collection", "Job", "Key", "Store", "version_of"]
+__all__ = [
+    "DEFAULT_COLLECTION",
+    "Accepted",
+    "Asset",
+    "Change",
+    "Collection",
+    "Job",
+    "Key",
+    "Quota",
+    "Store",
+    "version_of",
+]
 
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
@@ -29,18 +40,21 @@ KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citati
 class Store(Assets, Collections, Documents, Ingests, Reading, Jobs, Keys):
     """The store of one instance. Safe to use from many threads."""
 
-    def __init__(self, url: str, *, keep_versions: int = KEEP_VERSIONS, migrating: bool = True) -> None:
+    def __init__(
+        self, url: str, *, keep_versions: int = KEEP_VERSIONS, quota: Quota = Quota(), migrating: bool = True
+    ) -> None:
         """Open the store at a URL such as `sqlite:////data/store.db`, creating it if it is not there.
 
         A store of an older Lectern is changed to today's schema first; see `migrations.py`. Not `migrating`: raises
         StoreOlder instead, as it must where a service may be using the store.
 
-        `keep_versions`: how many texts older than the visible one stay readable. Raises StoreUnavailable, StoreCorrupt,
-        StoreNewer, StorageFull.
+        `keep_versions`: how many texts older than the visible one stay readable. `quota` is every tenant's. Raises
+        StoreUnavailable, StoreCorrupt, StoreNewer, StorageFull.
         """
         if keep_versions < 0:
             raise ValueError(f"keep_versions is {keep_versions}: it must be 0 or more")
         self._keep_versions = keep_versions
+        self._quota = quota
         self._db = Database(url)
         self._instance = _open(self._db, migrating=migrating)
 

@@ -4,15 +4,16 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from retriever.errors import Conflict, PreconditionFailed
+from retriever.errors import Conflict, OverQuota, PreconditionFailed
 from retriever.store import schema
-from retriever.store.jobs import cancel_ingests, insert_job
+from retriever.store.jobs import cancel_ingests, check_queue, insert_job
 from retriever.store.records import (
     INGEST,
     Accepted,
     Part,
+    Quota,
     after_cursor,
     collection_number,
     document_of,
@@ -46,6 +47,7 @@ class Documents(Part):
         document_id: str | None = None,
         if_match: str | None = None,
         deduplicate: bool,
+        quota: Quota = Quota(),
     ) -> Accepted:
         """Make an upload durable, with the job that will read it, in one transaction.
 
@@ -53,7 +55,8 @@ class Documents(Part):
         publishes the new revision, and the last one accepted wins. Without, it is a new document, unless
         `deduplicate` finds the same bytes in the collection: then only its title and metadata change.
         `if_match` is a version that must be the visible one: raises PreconditionFailed, or Conflict when another
-        replacement is under way.
+        replacement is under way. Raises OverQuota for what would go past the store's quota of each tenant; the limits
+        of `quota` stand in place of those.
         """
         sent: dict[str, Any] = {
             "collection": collection,
@@ -70,6 +73,7 @@ class Documents(Part):
                 row = _same_bytes(connection, tenant, sent) if deduplicate else None
                 if row is not None and row.status != "failed":
                     return _duplicate(connection, row, sent)
+            _check_room(connection, tenant, self._quota.over(quota), row, size=len(data))
             ensure_collection(connection, tenant, collection)
             made = document_id or (new_id() if row is None else row.id)
             number, revision = _document_row_for(connection, tenant, made, row, sent)
@@ -138,6 +142,23 @@ class Documents(Part):
             number = collection_number(connection, tenant, row.collection)
             if number is not None:
                 log_change(connection, tenant, number, document_id)
+
+
+def _check_room(connection: Connection, tenant: str, quota: Quota, row: Row[Any] | None, *, size: int) -> None:
+    """Raise OverQuota where an upload would go past it; what it replaces does not count."""
+    check_queue(connection, tenant, quota)
+    if quota.documents is not None and row is None:
+        count = connection.scalar(select(func.count()).where(_documents.c.tenant == tenant))
+        if int(count or 0) >= quota.documents:
+            raise OverQuota(f"there are {quota.documents} documents already, as many as may be: delete some")
+    if quota.bytes is not None:
+        others = schema.files.c.tenant == tenant
+        if row is not None:
+            others &= schema.files.c.document != row.number
+        used = int(connection.scalar(select(func.coalesce(func.sum(schema.files.c.size), 0)).where(others)) or 0)
+        if used + size > quota.bytes:
+            left = max(0, quota.bytes - used)
+            raise OverQuota(f"{left} of {quota.bytes} bytes are left for documents: delete some, or send less")
 
 
 def check_match(connection: Connection, row: Row[Any] | None, if_match: str | None) -> None:

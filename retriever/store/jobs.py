@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from retriever.errors import NotFound
+from retriever.errors import NotFound, OverQuota
 from retriever.store import schema
 from retriever.store.records import (
     INGEST,
     Job,
     Part,
+    Quota,
     after_cursor,
     collection_number,
     log_change,
@@ -31,8 +32,9 @@ class Jobs(Part):
     """The jobs of every tenant."""
 
     def create_job(self, tenant: str, kind: str, payload: Mapping[str, Any]) -> Job:
-        """Queue a job. `payload` is JSON, and all that the runner will know of it."""
+        """Queue a job. `payload` is JSON, and all that the runner will know of it. Raises OverQuota."""
         with self._db.write() as connection:
+            check_queue(connection, tenant, self._quota)
             job_id = insert_job(connection, tenant, kind, payload)
             return _job_of(_row(connection, tenant, job_id))
 
@@ -51,16 +53,19 @@ class Jobs(Part):
         more = write_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
         return [_job_of(row) for row in rows[:limit]], more
 
-    def claim_job(self, *, kinds: Collection[str] | None = None) -> Job | None:
+    def claim_job(self, *, kinds: Collection[str] | None = None, share: int | None = None) -> Job | None:
         """Take the next queued job and mark it running, or None. Only one caller ever gets it.
 
         Tenants take turns: the one that has waited longest since its last claim is next, with its oldest job.
-        `kinds` restricts the claim to these kinds.
+        `kinds` restricts the claim to these kinds; a tenant of which `share` jobs are running gets no further one.
         """
         queued = _jobs.c.status == "queued"
         if kinds is not None:
             queued &= _jobs.c.kind.in_(list(kinds))
         with self._db.write() as connection:
+            if share is not None:
+                busy = select(_jobs.c.tenant).where(_jobs.c.status == "running").group_by(_jobs.c.tenant)
+                queued &= _jobs.c.tenant.not_in(busy.having(func.count() >= share))
             oldest = select(_jobs.c.tenant, func.min(_jobs.c.number).label("number")).where(queued)
             waiting = oldest.group_by(_jobs.c.tenant).subquery()
             turn = func.coalesce(schema.turns.c.turn, 0)
@@ -138,6 +143,15 @@ def insert_job(connection: Connection, tenant: str, kind: str, payload: Mapping[
         )
     )
     return job_id
+
+
+def check_queue(connection: Connection, tenant: str, quota: Quota) -> None:
+    """Raise OverQuota where the tenant has as many jobs waiting as it may."""
+    if quota.jobs is None:
+        return
+    waiting = select(func.count()).where(_jobs.c.tenant == tenant, _jobs.c.status == "queued")
+    if int(connection.scalar(waiting) or 0) >= quota.jobs:
+        raise OverQuota(f"{quota.jobs} jobs are waiting already: wait for some of them", retry_after=5)
 
 
 def cancel_ingests(connection: Connection, documents: ColumnElement[bool]) -> None:

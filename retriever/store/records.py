@@ -83,6 +83,23 @@ class Change:
     document_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """How much one tenant may have: documents, bytes of their files, jobs that wait. None: no limit."""
+
+    documents: int | None = None
+    bytes: int | None = None
+    jobs: int | None = None
+
+    def over(self, own: "Quota") -> "Quota":
+        """This quota with the limits that `own` has in place of its own."""
+        return Quota(
+            documents=self.documents if own.documents is None else own.documents,
+            bytes=self.bytes if own.bytes is None else own.bytes,
+            jobs=self.jobs if own.jobs is None else own.jobs,
+        )
+
+
 class ChunkLike(Protocol):
     """A slice of a text that is to become a passage, as `chunking.split` makes them."""
 
@@ -100,6 +117,7 @@ class Part:
     """One side of the store; all sides share the database."""
 
     _db: Database
+    _quota: Quota  # of every tenant
 
 
 def now() -> str:
