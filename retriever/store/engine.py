@@ -84,8 +84,8 @@ class Database:
 def copy_database(source: Path, target: Path) -> None:
     """Copy a database that may be in use: one snapshot, without free pages, synced. Raises sqlite3.Error, OSError.
 
-    VACUUM INTO takes 1.4 times as long as SQLite's backup API here, and leaves behind what was deleted: a copy without
-    free pages can't hold a purged document, and is smaller.
+    VACUUM INTO is as fast as SQLite's backup API (65 MB in 0.2-0.3 s), and leaves free pages behind: a copy can't hold
+    what was purged, and is smaller.
     """
     target.unlink(missing_ok=True)
     connection = sqlite3.connect(source, isolation_level=None)
