@@ -10,7 +10,6 @@ through an inverted file, which may miss candidates; measured recall stands besi
 """
 
 import hashlib
-import json
 import logging
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -22,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.block import Block, merged
-from retriever.durable import replace_file
+from retriever.durable import replace_file, sealed, unsealed
 from retriever.errors import IndexCorrupt
 from retriever.sparse import Scored
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 SEAL = 4_096  # vectors in memory before they become a file: at most so many are read from the store at a start
 GROWTH = 2  # a block is merged into the one before it once that is not at least this many times as large
@@ -198,26 +197,21 @@ def _write(path: Path, block: Block) -> Block:
 def _write_manifest(path: Path, dimension: int, held: int, blocks: Sequence[Block]) -> None:
     named = [{"file": block.file, "sha256": block.sha256, "dead": block.dead_keys()} for block in blocks]
     manifest = {"format": FORMAT, "dimension": dimension, "applied": held, "blocks": named}
-    body = json.dumps(manifest)
-    sealed = {"sha256": hashlib.sha256(body.encode()).hexdigest(), "manifest": body}
-    replace_file(path / MANIFEST, json.dumps(sealed).encode())
+    replace_file(path / MANIFEST, sealed(manifest))
 
 
 def _load(path: Path, dimension: int) -> tuple[tuple[Block, ...], int]:
     """The blocks that the manifest names, and the last change they hold. Raises IndexCorrupt."""
-    if not (path / MANIFEST).exists():
+    if not (path / MANIFEST).exists():  # nothing was ever sealed, or the manifest is lost: all is read from the store
         _sweep(path, ())
         return (), 0
     try:
-        sealed = json.loads((path / MANIFEST).read_bytes())
-        if hashlib.sha256(sealed["manifest"].encode()).hexdigest() != sealed["sha256"]:
-            raise IndexCorrupt("the dense index's manifest does not match its checksum")
-        manifest = json.loads(sealed["manifest"])
+        manifest = unsealed((path / MANIFEST).read_bytes())
         if (manifest["format"], manifest["dimension"]) != (FORMAT, dimension):
             raise IndexCorrupt(f"the dense index has another format or dimension than {FORMAT}, {dimension}")
         blocks = tuple(_read(path, each["file"], each["sha256"], each["dead"]) for each in manifest["blocks"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IndexCorrupt("the dense index's manifest cannot be read") from error
+        raise IndexCorrupt("the dense index's manifest does not match its checksum, or lacks a file") from error
     _sweep(path, blocks)
     return blocks, int(manifest["applied"])
 

@@ -1,9 +1,12 @@
 """Writing files so that a crash at any moment leaves the old one or the new one, whole; and holding folders."""
 
 import fcntl
+import hashlib
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from retriever.errors import StoreUnavailable
 
@@ -26,6 +29,24 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sealed(content: Mapping[str, Any]) -> bytes:
+    """JSON with its own checksum; `unsealed` reads it."""
+    body = json.dumps(content)
+    return json.dumps({"sha256": hashlib.sha256(body.encode()).hexdigest(), "content": body}).encode()
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """The inverse of `sealed`. Raises ValueError when a bit of it is not as it was written."""
+    try:
+        outer = json.loads(data)
+        body, digest = outer["content"], outer["sha256"]
+        if hashlib.sha256(body.encode()).hexdigest() == digest:
+            return dict(json.loads(body))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("the checksum is missing") from error
+    raise ValueError("the content does not match its checksum")
 
 
 def hold(path: Path) -> IO[bytes]:

@@ -82,7 +82,9 @@ class Indexes:
         self._no_vectors = np.zeros((0, dimension), dtype=np.float32)
         self._held = hold(root / "lock")
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lectern-indexes")
-        if not (root / "instance").exists() or (root / "instance").read_text() != store.instance:
+        if not (root / "instance").exists() or (root / "instance").read_bytes() != store.instance.encode():
+            if _numbered(root):
+                logger.warning("the indexes are not of this store: building them anew from it")
             for folder in _numbered(root):
                 shutil.rmtree(folder)
             replace_file(root / "instance", store.instance.encode())
@@ -184,9 +186,7 @@ class Indexes:
     def _open(self, number: int, tenant: str, name: str) -> _Pair:
         folder = self._root / str(number)
         folder.mkdir(exist_ok=True)
-        if not (folder / "current").exists():
-            replace_file(folder / "current", b"1")
-        generation = (folder / "current").read_text()
+        generation = _generation(folder)
         for other in folder.iterdir():  # of a rebuild that a crash cut short, or that took the place of this one
             if other.is_dir() and other.name != generation:
                 shutil.rmtree(other)
@@ -360,8 +360,24 @@ def _numbered(root: Path) -> list[Path]:
     return [folder for folder in root.iterdir() if folder.is_dir() and folder.name.isdigit()]
 
 
+def _generation(folder: Path) -> str:
+    """The name of the generation in use; a first one where there is none, or where its name was damaged."""
+    current = folder / "current"
+    if current.exists():
+        name = current.read_bytes()
+        if name.isdigit() and (folder / name.decode()).is_dir():
+            return name.decode()
+        logger.warning("collection %s names an index that is not there: building it anew from the store", folder.name)
+        for left in folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+    (folder / "1").mkdir(exist_ok=True)
+    replace_file(current, b"1")
+    return "1"
+
+
 def _next_generation(folder: Path) -> Path:
-    return folder / str(1 + max(int(each.name) for each in folder.iterdir() if each.is_dir()))
+    return folder / str(1 + max(int(each.name) for each in _numbered(folder)))
 
 
 def _report(done: Future[None]) -> None:

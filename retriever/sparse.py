@@ -9,7 +9,6 @@ import json
 import logging
 import shutil
 import threading
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,15 @@ from typing import Any
 import tantivy
 from tantivy import Occur, Query
 
-from retriever.durable import replace_file
 from retriever.errors import IndexCorrupt
+from retriever.sparse_files import APPLIED, META, checked, write_applied
 from retriever.terms import query_terms, terms
 from retriever.types import Passage
 
 logger = logging.getLogger(__name__)
 
 ALL_KEYS = range(1 << 62)  # of a document that is removed whole
-FORMAT = 1  # of the schema and of how terms are made: another one is rebuilt
-APPLIED = "applied.json"
 HEAP_BYTES = 15_000_000  # the smallest that tantivy takes; a larger one only makes larger first segments
-FOOTER_MAGIC = 1337  # tantivy ends each file with a JSON footer, its length and this number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +44,7 @@ class SparseIndex:
         self._path = path
         self._lock = threading.Lock()
         self._writer: Any = None
-        self._applied = self._seen = _check(path)
+        self._applied = self._seen = _known(path)
         path.mkdir(parents=True, exist_ok=True)
         self._schema = _schema()
         try:
@@ -75,7 +71,7 @@ class SparseIndex:
     @property
     def deleted_share(self) -> float:
         """Deleted passages that still count in the statistics, as a share of all; merges and rebuilds drop them."""
-        meta = json.loads((self._path / "meta.json").read_bytes())
+        meta = json.loads((self._path / META).read_bytes())
         total = sum(segment["max_doc"] for segment in meta["segments"])
         return 1 - self.passages / total if total else 0.0
 
@@ -104,7 +100,7 @@ class SparseIndex:
         with self._lock:
             if self._writer is not None:
                 self._writer.commit()
-            replace_file(self._path / APPLIED, json.dumps({"format": FORMAT, "applied": self._seen}).encode())
+            write_applied(self._path, self._seen)
             self._index.reload()
             self._searcher = self._index.searcher()
             self._applied = self._seen
@@ -182,35 +178,12 @@ def _schema() -> Any:
     return builder.build()
 
 
-def _check(path: Path) -> int:
-    """The sequence number of an index on disk, 0 for none. Raises IndexCorrupt when a file is not as it was written."""
-    if not (path / "meta.json").exists():
+def _known(path: Path) -> int:
+    """The last change that an index on disk has, 0 for none. Raises IndexCorrupt for a file that is not as written."""
+    if not (path / META).exists():
         if path.exists():
+            if (path / APPLIED).exists():
+                raise IndexCorrupt(f"the sparse index in {path.name!r} has lost its {META}")
             shutil.rmtree(path)  # a folder that was begun and never held a commit
         return 0
-    try:
-        meta = json.loads((path / "meta.json").read_bytes())
-        names = [segment["segment_id"].replace("-", "") for segment in meta["segments"]]
-        # No sequence number: the process ended between the first commit and its file. All changes apply again.
-        known = json.loads((path / APPLIED).read_bytes()) if (path / APPLIED).exists() else {"format": FORMAT}
-        applied, form = int(known.get("applied", 0)), known["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IndexCorrupt(f"the sparse index in {path.name!r} has a broken meta file") from error
-    if form != FORMAT:
-        raise IndexCorrupt(f"the sparse index in {path.name!r} has format {form}, not {FORMAT}")
-    for file in path.iterdir():
-        if file.name.split(".")[0] in names and not _is_whole(file.read_bytes()):
-            raise IndexCorrupt(f"the sparse index file {file.name!r} does not match its checksum")
-    return applied
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether a file of tantivy's matches the CRC-32 of its own footer: {"version": ..., "crc": n}, length, magic."""
-    size, magic = (int.from_bytes(data[place : place + 4], "little") for place in (len(data) - 8, len(data) - 4))
-    if len(data) < 8 or magic != FOOTER_MAGIC or size > len(data) - 8:
-        return False
-    body = memoryview(data)[: len(data) - 8 - size]
-    try:
-        return bool(json.loads(data[len(body) : -8])["crc"] == zlib.crc32(body))
-    except (ValueError, KeyError, TypeError):
-        return False
+    return checked(path)

@@ -69,6 +69,10 @@ class Store(Assets, Collections, Documents, Ingests, Reading, Jobs, Keys):
             if connection.scalar(select(schema.meta.c.value).where(schema.meta.c.key == "schema")) is None:
                 raise StoreUnavailable("the store has lost its schema version")
 
+    def check(self) -> None:
+        """Read the whole file and hold its tables against its indexes. Raises StoreCorrupt, StoreUnavailable."""
+        self._db.check()
+
     def close(self) -> None:
         """Let go of the database; the store is not used after that."""
         self._db.close()

@@ -76,6 +76,12 @@ class Database:
             sync_folder(copy.parent)
         return copy
 
+    def check(self) -> None:
+        """Read every page and hold the tables against their indexes. Raises StoreCorrupt, StoreUnavailable."""
+        with self.read() as connection:
+            if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
+                raise StoreCorrupt(f"the store is damaged (SQLITE_CORRUPT): {REMEDY}")
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()

@@ -1,6 +1,5 @@
 """The dense index finds what brute force finds, survives a restart, and notices what was broken."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from retriever import dense
 from retriever.block import Block, merged
 from retriever.dense import DenseIndex
+from retriever.durable import unsealed
 from retriever.errors import IndexCorrupt
 from retriever.sparse import ALL_KEYS
 
@@ -208,7 +208,7 @@ def test_a_disk_that_is_full_costs_nothing_but_the_file(
     assert "No space left" in caplog.text
     assert (index.applied, index.passages) == (1, 10)
     index.commit()
-    assert json.loads(json.loads((tmp_path / "manifest.json").read_bytes())["manifest"])["applied"] == 1
+    assert unsealed((tmp_path / "manifest.json").read_bytes())["applied"] == 1
 
 
 def test_large_blocks_find_nearly_all_and_score_exactly() -> None:
