@@ -323,6 +323,7 @@ class CitedQuote(Request):
     context: str | None = None
     page: int | None = None
     section: str | None = None
+    speaker: str | None = None
     passage_id: str | None = None
     score: Number | int | None = None
 

@@ -128,3 +128,9 @@ def test_a_version_that_is_no_longer_kept_is_not_called_false(tmp_path, make_lec
 )
 def test_an_invalid_citation_is_refused(client, body):
     assert_problem(client.post("/verify", json=body), 422, "invalid")
+
+
+def test_whatever_a_reply_says_of_a_citation_may_come_along():
+    from app.schemas import Citation, CitedQuote
+
+    assert set(Citation.model_fields) <= set(CitedQuote.model_fields)
