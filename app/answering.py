@@ -20,6 +20,7 @@ MAX_CITATIONS = 5  # places cited for one answer, the best first
 RELEVANT = 0.0  # logit from which a passage that holds the same string counts as a further place of the answer
 
 Progress = Callable[[int, int, str], None]
+Found = Callable[[int, Sequence[Hit]], None]  # of which question, from 0, and what was found for it
 
 
 class Answering:
@@ -35,34 +36,58 @@ class Answering:
         """The answer to `request.question`. Raises NotFound, Conflict, Invalid, parsing errors, QueueFull."""
         if request.question is None:
             raise Invalid("question is missing", errors=[{"loc": ["question"], "msg": "Field required"}])
-        findings = self._finder.prepare(tenant, request)
-        return self._answer(findings, request.question, request)
+        return next(self.each(tenant, request))
 
     def ask_many(self, tenant: str, request: AskRequest, *, progress: Progress | None = None) -> AskManyReply:
         """The answers to `request.questions`, in order; the source is resolved once."""
-        questions = request.questions or []
-        findings = self._finder.prepare(tenant, request)
-        answers = []
-        for done, question in enumerate(questions):
-            if progress:
-                progress(done, len(questions), "questions")
-            answers.append(self._answer(findings, question, request))
+        total = len(request.questions or [])
+        answers: list[AskReply] = []
+        for answer in self.each(tenant, request, before=lambda done: progress and progress(done, total, "questions")):
+            answers.append(answer)
         return AskManyReply(answers=answers)
 
-    def _answer(self, findings: Findings, question: str, request: AskRequest) -> AskReply:
+    def each(
+        self,
+        tenant: str,
+        request: AskRequest,
+        *,
+        before: Callable[[int], object] = lambda _: None,
+        found: Found = lambda *_: None,
+    ) -> Iterator[AskReply]:
+        """The answers one by one, to `request.question` or to each of its `questions`; the source is resolved once.
+
+        `before` is told each question's number, `found` what is to be read for it: again, where documents were deleted
+        meanwhile. What they raise ends the work.
+        """
+        questions = request.questions if request.question is None else [request.question]
+        findings = self._finder.prepare(tenant, request)
+        for number, question in enumerate(questions or []):
+            before(number)
+            yield self._answer(findings, question, request, lambda hits, number=number: found(number, hits))  # type: ignore[misc]
+
+    def _answer(
+        self,
+        findings: Findings,
+        question: str,
+        request: AskRequest,
+        found: Callable[[Sequence[Hit]], None] = lambda _: None,
+    ) -> AskReply:
         try:
-            return self._attempt(findings, question, request)
+            return self._attempt(findings, question, request, found)
         except NotFound:  # a document that was found has been deleted since: the next search does not find it
             pass
         try:
-            return self._attempt(findings, question, request)
+            return self._attempt(findings, question, request, found)
         except NotFound as error:
             raise Conflict("the documents changed while they were read: ask again") from error
 
-    def _attempt(self, findings: Findings, question: str, request: AskRequest) -> AskReply:
+    def _attempt(
+        self, findings: Findings, question: str, request: AskRequest, found: Callable[[Sequence[Hit]], None]
+    ) -> AskReply:
         timer = Timer()
         hits = self._finder.find(findings, question, k=request.top_k, everything=True)
         timer.stage("retrieve")
+        found(hits)
         library = Library(self._store, findings.tenant)
         pieces = self._finder.pieces(
             hits, lambda hit, start, end: _source(findings.inline, library, hit).document.text[start:end]

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.errors import QueueFull, ShuttingDown
 from app.jobs import Attached
+from app.streams import Channel
 
 T = TypeVar("T")
 
@@ -70,6 +71,21 @@ class Desk:
             waiting.add_done_callback(lambda future: future.cancelled() or future.exception())
             return attached, None
         return attached, waiting.result()
+
+    def stream(self, work: Callable[[Channel], None], *, heartbeat: float) -> Channel:
+        """Begin work whose events one client follows; it is left alone once that client is gone."""
+        channel = Channel(heartbeat=heartbeat)
+
+        def run() -> None:
+            try:
+                work(channel)
+            except BaseException as error:  # noqa: BLE001 - it goes to whoever follows the stream, unchanged
+                channel.end(error)
+            else:
+                channel.end()
+
+        self.submit(run)
+        return channel
 
     def close(self) -> None:
         """Take nothing new; wait for what is under way, drop what waits."""

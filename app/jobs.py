@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 from app import problems, telemetry
@@ -82,11 +81,27 @@ class Attached:
 Handler = Callable[[Job, Context], Mapping[str, Any]]
 
 
-@dataclass(eq=False)
-class _Waiters:
-    """Events of those who wait for changes of one job, each set in its own event loop."""
+class Listener:
+    """Wakes a coroutine when a job may have changed; made by `Jobs.listen` in the coroutine's event loop."""
 
-    events: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = field(default_factory=list)
+    def __init__(self, jobs: "Jobs", job_id: str) -> None:
+        self.changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._jobs = jobs
+        self.job_id = job_id
+
+    def wake(self) -> None:
+        """From any thread: look again."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.changed.set)
+
+    def clear(self) -> None:
+        """Call it before looking: what changes after that sets `changed` again."""
+        self.changed.clear()
+
+    def close(self) -> None:
+        """Nobody listens here any more."""
+        self._jobs.forget(self)
 
 
 class Jobs:
@@ -103,7 +118,8 @@ class Jobs:
         self._generation = 0  # grows with every change that a sleeping worker or waiter should look at
         self._stopping = False
         self._attached: dict[str, Attached] = {}  # job -> the work that a request began for it
-        self._waiters: dict[str, _Waiters] = {}
+        self._leaving = False
+        self._listeners: dict[str, set[Listener]] = {}  # by job
         self._threads = [
             threading.Thread(target=self._work, name=f"job-{number}", daemon=True) for number in range(workers)
         ]
@@ -112,6 +128,16 @@ class Jobs:
     def stopping(self) -> bool:
         """Whether the service is shutting down."""
         return self._stopping
+
+    @property
+    def leaving(self) -> bool:
+        """Whether those who wait for jobs should go: the service is about to stop."""
+        return self._leaving or self._stopping
+
+    def dismiss(self) -> None:
+        """Let go of everybody who waits for a job, so that no connection holds up a stop; the jobs go on."""
+        self._leaving = True
+        self.changed()
 
     def start(self) -> int:
         """Queue again what was running when the service last ended, and begin; returns how many went back."""
@@ -156,11 +182,27 @@ class Jobs:
         with self._wake:
             self._generation += 1
             self._wake.notify_all()
-            waiting = self._waiters.values() if job_id is None else filter(None, [self._waiters.get(job_id)])
-            for waiters in waiting:
-                for loop, event in waiters.events:
-                    if not loop.is_closed():
-                        loop.call_soon_threadsafe(event.set)
+            self._tell(job_id)
+
+    def listen(self, job_id: str) -> Listener:
+        """Begin to listen to a job; for the event loop."""
+        listener = Listener(self, job_id)
+        with self._wake:
+            self._listeners.setdefault(job_id, set()).add(listener)
+        return listener
+
+    def forget(self, listener: Listener) -> None:
+        """Stop waking a listener."""
+        with self._wake:
+            left = self._listeners.get(listener.job_id, set())
+            left.discard(listener)
+            if not left:
+                self._listeners.pop(listener.job_id, None)
+
+    def _tell(self, job_id: str | None) -> None:
+        heard = list(self._listeners.values()) if job_id is None else [self._listeners.get(job_id, set())]
+        for listener in [each for some in heard for each in some]:
+            listener.wake()
 
     def wait(self, tenant: str, job_id: str, *, timeout: float | None = None) -> Job:
         """Block until the job is over or the time is; the job as it is then. Raises NotFound."""
@@ -177,26 +219,20 @@ class Jobs:
 
     async def settled(self, tenant: str, job_id: str, *, timeout: float) -> Job:
         """As `wait`, without holding a thread while waiting: for the event loop. With 0, the job as it is now."""
-        loop, event = asyncio.get_running_loop(), asyncio.Event()
+        loop, listener = asyncio.get_running_loop(), self.listen(job_id)
         deadline = loop.time() + timeout
-        entry = (loop, event)
-        with self._wake:
-            self._waiters.setdefault(job_id, _Waiters()).events.append(entry)
         try:
             while True:
-                event.clear()
+                listener.clear()
                 job = await asyncio.to_thread(self.store.job, tenant, job_id)
-                if job.status in OVER or loop.time() >= deadline or self._stopping:
+                if job.status in OVER or loop.time() >= deadline or self.leaving:
                     return job
                 try:
-                    await asyncio.wait_for(event.wait(), deadline - loop.time())
+                    await asyncio.wait_for(listener.changed.wait(), deadline - loop.time())
                 except TimeoutError:
                     continue
         finally:
-            with self._wake:
-                self._waiters[job_id].events.remove(entry)
-                if not self._waiters[job_id].events:
-                    del self._waiters[job_id]
+            listener.close()
 
     def _work(self) -> None:
         while not self._stopping:
@@ -220,6 +256,8 @@ class Jobs:
     def _run(self, job: Job) -> None:
         started = time.monotonic()
         outcome = "failed"
+        with self._wake:
+            self._tell(job.id)  # it runs now; other workers need not look for it
         try:
             with self._wake:  # `submit` holds it until the work that goes with the job is known
                 attached = self._attached.pop(job.id, None)

@@ -2,9 +2,10 @@
 
 import asyncio
 import importlib.metadata
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -85,7 +86,7 @@ def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) ->
     telemetry.configure(settings.log_level)
     check_exposure(settings)
     lectern = make(settings)
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings, make=lambda _: lectern),
         host=settings.host,
         port=settings.port,
@@ -98,6 +99,24 @@ def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) ->
         access_log=False,
         log_config=None,
     )
+    server = Server(config, leaving=lectern.jobs.dismiss)
+    with suppress(KeyboardInterrupt):  # Ctrl-C: it has stopped in order by then
+        server.run()
+    if not server.started:
+        sys.exit(3)  # the log says why; uvicorn's own number for it
+
+
+class Server(uvicorn.Server):
+    """A server that tells those who wait that it is about to stop, before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, *, leaving: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._leaving = leaving
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: no new connections, those under way to their end, then the lifespan's."""
+        self._leaving()
+        await super().shutdown(sockets)
 
 
 def main() -> None:

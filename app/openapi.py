@@ -35,6 +35,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+def also_events(which: str) -> dict[str, Any]:
+    """The OpenAPI response of a route that streams too, if it is asked to."""
+    content = {"text/event-stream": {"schema": {"type": "string", "description": f"events: {which}"}}}
+    return {"description": "The whole reply, or events", "content": content}
+
+
 def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads this model from JSON."""
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": _reference(model)}}}}

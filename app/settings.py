@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         le=3600,
         description="Longest `wait` that is honoured, in seconds; below the gateway's timeout.",
     )
+    heartbeat: float = Field(
+        default=10.0, gt=0, le=60, description="Seconds of silence after which a stream sends a comment."
+    )
     keep_alive: int = Field(default=75, ge=1, description="Seconds that an idle connection is kept open.")
     body_timeout: float = Field(
         default=60.0, gt=0, description="Seconds without a byte of a body before a client is dropped."

@@ -1,14 +1,17 @@
 """Questions and summaries as work that a request begins and a job may finish: in and out as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import telemetry
 from app.answering import Answering
+from app.finding import shown
 from app.jobs import Attached, Context, Handler
 from app.schemas import AskRequest, SummarizeRequest
+from app.streams import Channel
 from app.summarizing import Summarizing
 from retriever.store import Job
+from retriever.types import Hit
 
 
 class Tasks:
@@ -35,6 +38,27 @@ class Tasks:
         """The reply to a request for a summary."""
         reply = self._summarizing.summarize(tenant, request, progress=attached.progress)
         return reply.model_copy(update={"request_id": telemetry.request_id.get()}).model_dump(mode="json")
+
+    def stream_answers(self, tenant: str, request: AskRequest, channel: Channel) -> None:
+        """`hits` and `answer` for each question in turn, then `done`."""
+        identifier = {"request_id": telemetry.request_id.get()}
+
+        def found(question: int, hits: Sequence[Hit]) -> None:
+            channel.tell("hits", {"question": question, "hits": [shown(hit).model_dump(mode="json") for hit in hits]})
+
+        for answer in self._answering.each(tenant, request, before=lambda _: channel.check(), found=found):
+            channel.tell("answer", answer.model_copy(update=identifier).model_dump(mode="json"))
+        channel.tell("done", identifier)
+
+    def stream_summary(self, tenant: str, request: SummarizeRequest, channel: Channel) -> None:
+        """`progress` while it reads, each `sentence`, the whole `summary`, then `done`."""
+        channel.check()
+        identifier = {"request_id": telemetry.request_id.get()}
+        reply = self._summarizing.summarize(tenant, request, progress=channel.progress)
+        for sentence in reply.sentences:
+            channel.tell("sentence", sentence.model_dump(mode="json"))
+        channel.tell("summary", reply.model_copy(update=identifier).model_dump(mode="json"))
+        channel.tell("done", identifier)
 
     def _ask_job(self, job: Job, context: Context) -> Mapping[str, Any]:
         return self.ask(job.tenant, AskRequest.model_validate(job.payload), Attached(context))

@@ -5,9 +5,10 @@ from starlette.responses import Response
 
 from app import schemas, telemetry
 from app.bodies import read_json, reply
-from app.openapi import errors, json_body
-from app.routes.shared import answered, lectern_of, refuse_stream, waiting_time
+from app.openapi import also_events, errors, json_body
+from app.routes.shared import answered, lectern_of, waiting_time
 from app.security import tenant_of
+from app.streams import streamed
 
 router = APIRouter(tags=["asking"])
 _ERRORS = errors(400, 404, 409, 413, 415, 422)
@@ -17,14 +18,27 @@ _ERRORS = errors(400, 404, 409, 413, 415, 422)
     "/ask",
     summary="Ask a question of documents",
     response_model=schemas.AskReply | schemas.AskManyReply,
-    responses={202: {"model": schemas.JobAcceptedReply}, **_ERRORS},
+    responses={
+        200: also_events("`hits` and `answer` for each question, then `done`"),
+        202: {"model": schemas.JobAcceptedReply},
+        **_ERRORS,
+    },
     openapi_extra=json_body(schemas.AskRequest),
 )
 async def ask(request: Request) -> Response:
-    """Answer one question, or a list, with citations; an answer that is not in the documents is null."""
+    """Answer one question, or a list, with citations; an answer that is not in the documents is null.
+
+    With `stream`, as server-sent events; an `error` event carries a problem.
+    """
     body = await read_json(request, schemas.AskRequest)
-    refuse_stream(body.stream)
     lectern, tenant = lectern_of(request), tenant_of(request)
+    if body.stream:
+        return await streamed(
+            lectern.desk.stream(
+                lambda channel: lectern.tasks.stream_answers(tenant, body, channel),
+                heartbeat=lectern.settings.heartbeat,
+            )
+        )
     wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
     return await answered(
         request, tenant, "ask", body, lambda attached: lectern.tasks.ask(tenant, body, attached), wait=wait
@@ -35,14 +49,27 @@ async def ask(request: Request) -> Response:
     "/summarize",
     summary="Summarize documents",
     response_model=schemas.SummarizeReply,
-    responses={202: {"model": schemas.JobAcceptedReply}, **_ERRORS},
+    responses={
+        200: also_events("`progress`, `sentence`, `summary` and `done`"),
+        202: {"model": schemas.JobAcceptedReply},
+        **_ERRORS,
+    },
     openapi_extra=json_body(schemas.SummarizeRequest),
 )
 async def summarize(request: Request) -> Response:
-    """Summarize a source with cited sentences, and account for all that was read."""
+    """Summarize a source with cited sentences, and account for all that was read.
+
+    With `stream`, as server-sent events; an `error` event carries a problem.
+    """
     body = await read_json(request, schemas.SummarizeRequest)
-    refuse_stream(body.stream)
     lectern, tenant = lectern_of(request), tenant_of(request)
+    if body.stream:
+        return await streamed(
+            lectern.desk.stream(
+                lambda channel: lectern.tasks.stream_summary(tenant, body, channel),
+                heartbeat=lectern.settings.heartbeat,
+            )
+        )
     wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
     return await answered(
         request, tenant, "summarize", body, lambda attached: lectern.tasks.summarize(tenant, body, attached), wait=wait

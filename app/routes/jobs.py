@@ -1,8 +1,8 @@
-"""`/jobs`: read, wait for, list and cancel."""
+"""`/jobs`: read, wait for, follow, list and cancel."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
 from app import schemas
@@ -10,6 +10,7 @@ from app.bodies import invalid, reply
 from app.openapi import errors
 from app.routes.shared import job_reply, lectern_of, waiting_time
 from app.security import tenant_of
+from app.streams import JobEvents, streamed
 
 router = APIRouter(tags=["jobs"])
 
@@ -43,6 +44,34 @@ async def read_job(
     lectern, tenant = lectern_of(request), tenant_of(request)
     seconds = waiting_time(wait, 0, lectern.settings.max_wait)
     return reply(job_reply(await lectern.jobs.settled(tenant, job_id, timeout=seconds)))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Follow a job",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "events: `progress` for each new state, then `done` with the job",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "`Last-Event-ID` names the last event that there is: nothing comes after it"},
+        **errors(404),
+    },
+)
+async def follow_job(
+    request: Request,
+    job_id: str,
+    last_event_id: Annotated[str | None, Header(description="the id of the last event that was seen")] = None,
+) -> Response:
+    """A job's states as server-sent events until it is over; after a reconnection, from where the client was."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    job = await lectern.desk.aside(lambda: lectern.store.job(tenant, job_id))
+    events = JobEvents(lectern.jobs, job, seen=last_event_id, show=job_reply, heartbeat=lectern.settings.heartbeat)
+    if events.finished:
+        events.close()
+        return Response(status_code=204)  # which tells a browser to stop coming back
+    return await streamed(events)
 
 
 @router.delete("/jobs/{job_id}", summary="Cancel a job", response_model=schemas.JobReply, responses=errors(404, 507))

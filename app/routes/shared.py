@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from app import schemas
-from app.bodies import invalid, location, reply
+from app.bodies import location, reply
 from app.jobs import Attached
 from app.wiring import Lectern
 from retriever.errors import PreconditionFailed
@@ -107,9 +107,3 @@ async def answered(
     sent = payload.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"wait", "stream"})
     job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached))
     return accepted(request, job)
-
-
-def refuse_stream(stream: bool) -> None:
-    """Streams are not served yet: say so instead of answering in another way than was asked for."""
-    if stream:
-        raise invalid([{"loc": ["stream"], "msg": "streams are not supported by this version: leave it out"}])

@@ -162,7 +162,7 @@ def test_a_question_about_a_replaced_document_is_answered_from_its_new_text(clie
         ({"question": "x", "target_error": 1.5}, ["target_error"]),
         ({"question": "x", "alternatives": 11}, ["alternatives"]),
         ({"question": "x", "wait": -1}, ["wait"]),
-        ({"question": "x", "stream": True}, ["stream"]),
+        ({"question": "x", "stream": "yes"}, ["stream"]),
         ({"question": "x", "filters": {"a": {}}}, ["filters", "a"]),
         ({"question": "x", "filters": {"a": {"like": 1}}}, ["filters", "a", "like"]),
         ({"question": "x", "filters": {"a": {"gte": None}}}, ["filters", "a", "gte"]),

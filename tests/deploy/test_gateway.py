@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
+from tests.app.events import Event, events, read
 from tests.app.served import ROOT, Server
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
@@ -39,7 +40,7 @@ def replaced(text: str, old: str, new: str) -> str:
 class Gateway:
     """A running nginx with the shipped configuration; only addresses and folders are changed."""
 
-    def __init__(self, folder: Path, upstream: str, *, tls: Path | None = None) -> None:
+    def __init__(self, folder: Path, upstream: str, *, tls: Path | None = None, buffering: bool = False) -> None:
         self.port, self.tls_port = free_port(), free_port()
         (folder / "lectern").mkdir(parents=True)
         main = replaced((CONFIGURATION / "nginx.conf").read_text(), "server lectern:8000;", f"server {upstream};")
@@ -51,7 +52,11 @@ class Gateway:
             site = replaced(site, "listen 8443 ", f"listen 127.0.0.1:{self.tls_port} ")
             site = site.replace("/etc/nginx/tls", str(tls))
         (folder / "lectern" / "site.conf").write_text(site)
-        shutil.copy(CONFIGURATION / "proxy.conf", folder / "lectern" / "proxy.conf")
+        proxy = (CONFIGURATION / "proxy.conf").read_text()
+        if buffering:
+            proxy = replaced(proxy, "proxy_buffering off;", "proxy_buffering on;")
+        (folder / "lectern" / "proxy.conf").write_text(proxy)
+        self.upstream = upstream
         self.access_log = folder / "access.log"
         self.process = subprocess.Popen(
             [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.PIPE, text=True
@@ -201,6 +206,32 @@ def test_an_event_arrives_while_the_next_is_still_to_come(scripted: Gateway) -> 
     Scripted.proceed.set()
     assert b"event: done" in reply.read()
     connection.close()
+
+
+@pytest.mark.parametrize("buffering", [False, True], ids=["the shipped gateway", "one that buffers"])
+def test_a_job_is_followed_through_the_gateway_while_it_runs(served: Gateway, tmp_path: Path, buffering: bool) -> None:
+    gateway = Gateway(tmp_path, served.upstream, buffering=buffering)
+    text = "\n\n".join(f"The mill number {n} of the {buffering} row has {n} wheels and a weir." for n in range(20_000))
+    job = served.client.post("/documents?wait=0", json={"text": text}).json()["job"]
+    try:
+        with gateway.client.stream("GET", f"/jobs/{job}/events") as reply:
+            assert reply.headers["Content-Type"].startswith("text/event-stream")
+            found = (each for each in events(reply.iter_lines()) if isinstance(each, Event))
+            assert next(found).name == "progress"
+            assert served.client.get(f"/jobs/{job}").json()["status"] in ("queued", "running")
+            served.client.delete(f"/jobs/{job}")
+            last = list(found)[-1]
+    finally:
+        gateway.close()
+    assert (last.name, last.data["status"]) == ("done", "cancelled")
+
+
+def test_an_answer_is_streamed_through_the_gateway(served: Gateway) -> None:
+    text = "The mill stands at Stony Ford. The yearly rent of the mill is silver."
+    ask = {"question": "What is the yearly rent of the mill?", "text": text, "stream": True}
+    found = read(served.client.post("/ask", json=ask))
+    assert [each.name for each in found] == ["hits", "answer", "done"]
+    assert found[1].data["answer"] == "silver"
 
 
 def test_a_service_that_is_away_is_busy_in_the_service_s_own_words(tmp_path: Path) -> None:
