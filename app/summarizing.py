@@ -5,8 +5,7 @@ sentence is its place and a half-precision vector.
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from app.citations import cite, section_title
 from app.errors import NoGenerator
-from app.prose import count_words, one_line, summarizable
+from app.lines import Encoder, Line, Progress, encode_lines, lines_of, query_of, table_of
+from app.prose import one_line
 from app.schemas import (
     Coverage,
     CoveredSection,
@@ -28,36 +28,13 @@ from app.schemas import (
 )
 from app.sources import SourceText, resolve, texts
 from app.telemetry import Timer
-from model.summarizer import Budget, CentralitySalience, Floats, probability, select
+from model.sentence_table import Floats, Query, SentenceTable
+from model.summarizer import Budget, CentralitySalience, probability, select
 from retriever.store import Store
-from retriever.terms import query_terms, terms
-from retriever.units import sentences_of
 
-UNIT = "sentences"  # what `progress` counts
-BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
 LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
 MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
 FEWEST_UNTITLED = 50  # words before a first heading that make a part
-
-Progress = Callable[[int, int, str], None]
-
-
-class Encoder(Protocol):
-    """Texts to unit vectors."""
-
-    @property
-    def version(self) -> str:
-        """Name and hash of the weights."""
-
-    @property
-    def dimension(self) -> int:
-        """The length of a vector."""
-
-    def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Unit rows [N, D]."""
-
-    def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        """Unit rows [N, D]."""
 
 
 class SalienceModel(Protocol):
@@ -67,28 +44,8 @@ class SalienceModel(Protocol):
     def name(self) -> str:
         """What the reply shows as the summarizer."""
 
-    def score(
-        self,
-        vectors: NDArray[np.floating],
-        /,
-        *,
-        words: NDArray[np.integer],
-        words_before: NDArray[np.integer],
-        query: NDArray[np.floating] | None = None,
-        overlap: NDArray[np.floating] | None = None,
-    ) -> Floats:
-        """Log-odds [N] of sentence vectors [N, D], in document order, documents one after the other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    """A sentence that can stand in a summary: `sources[source].document.text[start:end]`."""
-
-    source: int
-    start: int
-    end: int
-    words: int
-    words_before: int
+    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+        """Log-odds [N] of the sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +86,12 @@ def summarize_texts(
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer()
-    lines = [line for place, source in enumerate(sources) for line in _lines_of(place, source)]
+    lines = [line for place, source in enumerate(sources) for line in lines_of(place, source)]
     timer.stage("split")
-    vectors = _encode(encoder, sources, lines, progress)
+    vectors = encode_lines(encoder, lines, progress)
     timer.stage("encode")
-    scores = _score(encoder, salience, sources, lines, vectors, request.query)
+    query = None if request.query is None else query_of(encoder, request.query, lines)
+    scores = salience.score(table_of(lines, vectors), query)
     groups = _groups(sources, lines) if request.format == "sections" else []
     budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
     chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, scores, budget)
@@ -151,72 +109,9 @@ def summarize_texts(
     )
 
 
-def _encode(
-    encoder: Encoder, sources: Sequence[SourceText], lines: Sequence[_Line], progress: Progress
-) -> NDArray[np.float16]:
-    """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
-    vectors = np.zeros((len(lines), encoder.dimension), dtype=np.float16)
-    progress(0, len(lines), UNIT)
-    for start in range(0, len(lines), BATCH):
-        part = lines[start : start + BATCH]
-        vectors[start : start + len(part)] = encoder.encode_passages(
-            [_text(sources[line.source], line) for line in part]
-        )
-        progress(start + len(part), len(lines), UNIT)
-    return vectors
-
-
-def _score(
-    encoder: Encoder,
-    salience: SalienceModel,
-    sources: Sequence[SourceText],
-    lines: Sequence[_Line],
-    vectors: NDArray[np.float16],
-    query: str | None,
-) -> Floats:
-    direction = overlap = None
-    if query is not None:
-        direction = encoder.encode_queries([query])[0]
-        overlap = query_overlap(query, [_text(sources[line.source], line) for line in lines])
-    return salience.score(
-        vectors,
-        words=np.array([line.words for line in lines], dtype=np.int64),
-        words_before=np.array([line.words_before for line in lines], dtype=np.int64),
-        query=direction,
-        overlap=overlap,
-    )
-
-
-def query_overlap(query: str, sentences: Sequence[str]) -> Floats:
-    """The share [N] of the query's terms that each sentence holds, terms weighed by their idf among the sentences."""
-    wanted = set(query_terms(query))
-    held = [wanted.intersection(terms(sentence)) for sentence in sentences]
-    frequency = Counter(term for found in held for term in found)
-    weight = {term: math.log(1 + (len(sentences) - n + 0.5) / (n + 0.5)) for term, n in frequency.items()}
-    whole = sum(weight.values()) or 1.0
-    return np.array([sum(weight[term] for term in sorted(found)) / whole for found in held], dtype=np.float32)
-
-
 def default_sentences(words: int) -> int:
     """The default length for a text of so many words: 1 sentence for 100, 3 for 300, 6 for 1,000, 10 for 5,000."""
     return min(LONGEST_DEFAULT, max(1, round(1.6 * math.log2(max(words, 1) / 75))))
-
-
-def _lines_of(place: int, source: SourceText) -> list[_Line]:
-    text = source.document.text
-    sentences = sentences_of(source.document)
-    good = summarizable(source.document, sentences)
-    lines: list[_Line] = []
-    before = 0
-    for sentence in (sentence for sentence, passed in zip(sentences, good, strict=True) if passed):
-        words = count_words(text[sentence.start : sentence.end])
-        lines.append(_Line(source=place, start=sentence.start, end=sentence.end, words=words, words_before=before))
-        before += words
-    return lines
-
-
-def _text(source: SourceText, line: _Line) -> str:
-    return one_line(source.document.text[line.start : line.end])
 
 
 def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
@@ -229,7 +124,7 @@ def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
     return Budget(unit="words", amount=length.words or max(1, round((length.ratio or 1.0) * words)))
 
 
-def _groups(sources: Sequence[SourceText], lines: Sequence[_Line]) -> list[_Group]:
+def _groups(sources: Sequence[SourceText], lines: Sequence[Line]) -> list[_Group]:
     """The sections of each document that have something to select, at the depth that reads as chapters.
 
     A few words before the first heading, such as a motto, are no part of their own.
@@ -266,7 +161,7 @@ def chapter_depth(paths: set[tuple[str, ...]]) -> int:
 
 def _choose(
     groups: Sequence[_Group],
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     vectors: NDArray[np.float16],
     salience: Floats,
     budget: Budget,
@@ -295,7 +190,7 @@ def _choose(
     return chosen
 
 
-def _sentence(source: SourceText, line: _Line, salience: float) -> SummarySentence:
+def _sentence(source: SourceText, line: Line, salience: float) -> SummarySentence:
     quote = source.document.text[line.start : line.end]
     citation = cite(
         source,
@@ -345,7 +240,7 @@ def join_sentences(sentences: Sequence[str]) -> str:
     return joined
 
 
-def _coverage(sources: Sequence[SourceText], chosen: Sequence[_Line]) -> Coverage:
+def _coverage(sources: Sequence[SourceText], chosen: Sequence[Line]) -> Coverage:
     """Every section of every document with how many sentences were taken from it; all of it was read."""
     covered: list[CoveredSection] = []
     for place, source in enumerate(sources):

@@ -31,6 +31,8 @@ QA_FILES = {
     "xquad_zh": "xquad-zh.json",
 }
 
+ASKED_OF_EACH = 4  # questions of each training article for the summarizer
+
 Row = dict[str, Any]
 
 
@@ -65,14 +67,26 @@ def _prepare_qa(dev: Path, out: Path) -> list[str]:
 
 
 def prepare_training(train: Path, out: Path) -> list[str]:
-    """Write in SQuAD's format the training sets that are not, for `python -m app.mining`; returns their names."""
+    """Write the training sets in the formats that `app.mining` and `app.salience_mining` take; returns their names."""
+    names = []
     stories = train / "fairytaleqa.jsonl"
-    if not stories.exists():
-        return []
     out.mkdir(parents=True, exist_ok=True)
-    payload = fairytale_as_squad(read_jsonl(stories))
-    (out / "fairytaleqa.json").write_text(json.dumps(payload, ensure_ascii=False), encoding="utf-8")
-    return ["fairytaleqa"]
+    if stories.exists():
+        payload = fairytale_as_squad(read_jsonl(stories))
+        (out / "fairytaleqa.json").write_text(json.dumps(payload, ensure_ascii=False), encoding="utf-8")
+        names.append("fairytaleqa")
+    names += _prepare_summaries(train, out / "summaries")
+    texts = [(path.stem, path.read_text(encoding="utf-8")) for path in sorted((train / "articles").glob("*.txt"))]
+    squad = train / "squad1-rebuilt.json"
+    made = {"articles": summary_sets.articles(texts)}
+    if squad.exists():
+        payload = json.loads(squad.read_text(encoding="utf-8"))
+        made["asked_articles"] = summary_sets.asked_articles(payload, each=ASKED_OF_EACH, seed=0)
+    for name, rows in made.items():
+        if rows:
+            _write_jsonl(out / "summaries" / f"{name}.jsonl", summary_sets.with_budget(rows))
+            names.append(name)
+    return names
 
 
 def _prepare_retrieval(data: Path, out: Path) -> list[str]:

@@ -2,11 +2,15 @@
 
 import ast
 import json
+import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from app.prose import count_words
+from retriever.sentences import split_sentences
+
+FEWEST_LEAD = 40  # words of a first paragraph that sums an article up
 
 Row = dict[str, Any]
 Rows = Sequence[Row]
@@ -86,12 +90,63 @@ def aci_bench(encounters: Rows) -> dict[str, list[Row]]:
     return {"aci_bench": rows}
 
 
+def mts_dialog(visits: Rows) -> dict[str, list[Row]]:
+    """Short visits; the reference is the section of the note that was written of each."""
+    rows = [
+        {
+            "id": row["ID"],
+            "turns": _turns(row["dialogue"], r"(\w+(?: \w+)?):\s*(.*)"),
+            "references": [row["section_text"]],
+        }
+        for row in visits
+    ]
+    return {"mts_dialog": [row for row in rows if sum(len(turn["content"]) for turn in row["turns"]) > 400]}
+
+
+def articles(texts: Iterable[tuple[str, str]]) -> list[Row]:
+    """(id, text) of encyclopedia articles, a paragraph a line: the first paragraph is the summary of the others."""
+    rows = []
+    for name, text in texts:
+        lead, _, body = text.strip().partition("\n")
+        if count_words(lead) >= FEWEST_LEAD:
+            rows.append({"id": name, "text": body, "references": [lead]})
+    return rows
+
+
+def asked_articles(squad: Mapping[str, Any], *, each: int, seed: int) -> list[Row]:
+    """Whole articles with questions that one sentence answers: that sentence is the summary. `each` of an article."""
+    chance = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    rows = []
+    for article in squad["data"]:
+        contexts = [paragraph["context"] for paragraph in article["paragraphs"]]
+        asked = [
+            (context, question)
+            for context, it in zip(contexts, article["paragraphs"], strict=True)
+            for question in it["qas"]
+        ]
+        for context, question in chance.sample(asked, min(each, len(asked))):
+            at = question["answers"][0]["answer_start"]
+            holding = [s for s in split_sentences(context) if s.start <= at < s.end]
+            if holding:
+                sentence = context[holding[0].start : holding[0].end]
+                rows.append(
+                    {
+                        "id": question["id"],
+                        "text": "\n".join(contexts),
+                        "query": question["question"],
+                        "references": [sentence],
+                    }
+                )
+    return rows
+
+
 MAKERS: dict[str, Callable[[Rows], dict[str, list[Row]]]] = {
     "qmsum.jsonl": qmsum,
     "squality.jsonl": squality,
     "scisummnet.jsonl": scisummnet,
     "tweetsumm.jsonl": tweetsumm,
     "aci-bench.jsonl": aci_bench,
+    "mts-dialog.jsonl": mts_dialog,
 }
 
 

@@ -1,7 +1,5 @@
 """The reader that ships: weights and manifest to answers with calibrated confidence."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +12,12 @@ from tokenizers import Tokenizer
 
 from model.decoding import Candidate, Decoded, decode
 from model.encoder import load_tokenizer, word_embeddings
-from model.errors import UnsupportedModel, WeightsCorrupt, WeightsMissing
+from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
 from model.network import WORDS, Group, Pieces, ReaderNetwork, layout_of, pieces_of, question_ids
 from model.types import Reading, ReadSpan
+from model.weights_files import WEIGHTS, load_weights
 
-WEIGHTS = Path(__file__).parent / "weights"
 LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
 
@@ -67,12 +65,7 @@ class LongformerReader:
 
         Raises WeightsMissing, WeightsCorrupt and UnsupportedModel.
         """
-        folder = path or WEIGHTS
-        manifest_path = folder / "reader.json"
-        if not manifest_path.is_file():
-            raise WeightsMissing(f"no reader at '{folder}': expected reader.json in it")
-        manifest = json.loads(manifest_path.read_text())
-        data = _verified(folder, manifest)
+        manifest, data = load_weights(path or WEIGHTS, "reader")
         network = build_network(manifest)
         network.load_state_dict({WORDS: word_embeddings(), **load(data)}, assign=True)
         network.to(fastest_dtype()).requires_grad_(False)
@@ -132,17 +125,6 @@ def build_network(manifest: Mapping[str, Any]) -> ReaderNetwork:
         raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'longformer-reader'")
     with torch.device("meta"):
         return ReaderNetwork(Shape(**manifest["shape"]), own_global=manifest["own_global"])
-
-
-def _verified(folder: Path, manifest: Mapping[str, Any]) -> bytes:
-    weights = folder / str(manifest["file"])
-    if not weights.is_file():
-        raise WeightsMissing(f"no weights at '{weights}', which reader.json names")
-    data = weights.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != manifest["sha256"]:
-        raise WeightsCorrupt(f"'{weights}' has SHA-256 {digest}, reader.json expects {manifest['sha256']}")
-    return data
 
 
 def _cut(passage: Pieces) -> list[Pieces]:

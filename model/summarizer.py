@@ -11,13 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from model.sentence_table import Floats, Query, SentenceTable, centroid_similarity, dot, length_prior, standard
 
 DIVERSITY = 2.0  # log-odds lost by a full repetition of a chosen sentence; ROUGE is flat from 1 to 3 on training sets
 NEAR_DUPLICATE = 0.95  # cosine above which a second sentence says nothing new: rewordings of one fact stay below
 BAND = 0.10  # a budget of words is met within this share of it
 LEAD_WORDS = 150.0  # how far the weight of an opening reaches: an abstract, a first paragraph
-_BLOCK = 4_096  # rows that are turned into float32 at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +55,17 @@ class CentralitySalience:
     def __init__(self, *, weights: Weights = Weights()) -> None:
         self._weights = weights
 
-    def score(
-        self,
-        vectors: NDArray[np.floating],
-        /,
-        *,
-        words: NDArray[np.integer],
-        words_before: NDArray[np.integer],
-        query: NDArray[np.floating] | None = None,
-        overlap: NDArray[np.floating] | None = None,
-    ) -> Floats:
-        """Salience [N] in log-odds, higher is better, of sentence vectors [N, D].
-
-        `words` [N] counts each sentence's words, `words_before` [N] those before it in its document. `query` [D] and
-        `overlap` [N], the share of a query's weight that a sentence holds as words, pull towards a query.
-        """
-        count = len(vectors)
-        if not count == len(words) == len(words_before):
-            raise ValueError(f"{count} vectors, {len(words)} word counts and {len(words_before)} places do not match")
-        if count == 0:
+    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+        """Salience [N] in log-odds, higher is better; a query pulls it towards itself."""
+        if len(table) == 0:
             return np.zeros(0, dtype=np.float32)
         mix = self._weights
-        length = length_prior(words)
-        total = mix.centroid * _standard(centroid_similarity(vectors, length))
-        total = total + mix.length * length + mix.lead * np.exp(-words_before.astype(np.float32) / LEAD_WORDS)
+        length = length_prior(table.words)
+        total = mix.centroid * standard(centroid_similarity(table.vectors, length))
+        total = total + mix.length * length + mix.lead * np.exp(-table.words_before.astype(np.float32) / LEAD_WORDS)
         if query is not None:
-            total = total + mix.query * _standard(_dot(vectors, query.astype(np.float32)))
-        if overlap is not None:
-            total = total + mix.overlap * _standard(overlap.astype(np.float32))
+            total = total + mix.query * standard(dot(table.vectors, query.vector))
+            total = total + mix.overlap * standard(query.overlap)
         salience: Floats = (total - total.mean()).astype(np.float32)
         return salience
 
@@ -92,35 +74,6 @@ def probability(salience: NDArray[np.floating]) -> Floats:
     """Log-odds [N] as numbers between 0 and 1, in the same order."""
     shown: Floats = (1.0 / (1.0 + np.exp(-np.clip(salience, -30.0, 30.0)))).astype(np.float32)
     return shown
-
-
-def centroid_similarity(vectors: NDArray[np.floating], weight: NDArray[np.floating]) -> Floats:
-    """Cosine [N] of each row of vectors [N, D] with their weighted mean: LexRank's degree centrality, in O(N D)."""
-    centroid = np.zeros(vectors.shape[1], dtype=np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        centroid += weight[part].astype(np.float32) @ vectors[part].astype(np.float32)
-    norm = float(np.linalg.norm(centroid))
-    return _dot(vectors, centroid / norm if norm > 0 else centroid)
-
-
-def length_prior(words: NDArray[np.integer]) -> Floats:
-    """0 for a fragment, 1 from a dozen words on, and less again past fifty, where a "sentence" is often a list."""
-    count = words.astype(np.float32)
-    prior: Floats = np.clip((count - 2.0) / 10.0, 0.0, 1.0) * np.clip(1.0 - (count - 50.0) / 100.0, 0.3, 1.0)
-    return prior
-
-
-def _dot(vectors: NDArray[np.floating], vector: Floats) -> Floats:
-    found = np.empty(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), _BLOCK):
-        found[start : start + _BLOCK] = vectors[start : start + _BLOCK].astype(np.float32) @ vector
-    return found
-
-
-def _standard(values: Floats) -> Floats:
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 1e-6 else np.zeros_like(values)
 
 
 def select(

@@ -66,14 +66,20 @@ def corpus_bleu(summaries: Sequence[str], references: Sequence[Sequence[str]]) -
 
 
 def oracle_ranking(
-    sentences: Sequence[str], references: Sequence[Sequence[str]], words: Sequence[int], budget: int
+    sentences: Sequence[str],
+    references: Sequence[Sequence[str]],
+    words: Sequence[int],
+    budget: int,
+    *,
+    only_chosen: bool = False,
 ) -> list[int]:
     """The greedy oracle under a budget: each step takes the sentence that raises mean ROUGE-1 + ROUGE-2 F1 the most.
 
     It sees the references, so it shows what selecting whole sentences can reach (Nallapati et al. 2017). It goes on to
     the budget even where the score no longer rises, as every other system must. Bigrams are counted within sentences.
 
-    Returns all sentence numbers: those that it takes, in the order of taking, then the rest in the document's order.
+    Returns all sentence numbers: those that it takes, in the order of taking, then the rest in the document's order,
+    which is left out with `only_chosen`.
     """
     tokenizer = make_tokenizer(" ".join(references[0]))
     targets = [_Target([tokenizer.tokenize(sentence) for sentence in reference]) for reference in references]
@@ -91,7 +97,15 @@ def oracle_ranking(
         left.remove(best)
         chosen.append(best)
         total += words[best]
-    return chosen + sorted(left)
+    return chosen if only_chosen else chosen + sorted(left)
+
+
+def individual_scores(sentences: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """Mean ROUGE-1 plus ROUGE-2 F1 over the references of each sentence as if it were the whole summary."""
+    tokenizer = make_tokenizer(" ".join(references[0]))
+    targets = [_Target([tokenizer.tokenize(sentence) for sentence in reference]) for reference in references]
+    grams = [_grams(tokenizer.tokenize(sentence)) for sentence in sentences]
+    return [sum(target.score_with(gram) for target in targets) / len(targets) for gram in grams]
 
 
 _Grams = tuple["Counter[str]", "Counter[tuple[str, str]]"]

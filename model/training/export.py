@@ -4,10 +4,8 @@ The weights go out in bf16 without the word embeddings, which the encoder's pack
 """
 
 import argparse
-import hashlib
 import json
 import logging
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from model.decoding import normalized
 from model.encoder import load_tokenizer, minilm_folder, word_embeddings
@@ -24,6 +22,8 @@ from model.layers import Shape
 from model.network import WORDS
 from model.reader import Calibration, LongformerReader, build_network, features_of
 from model.training.groups import MinedGroup, read_groups
+from model.training.manifests import commit, write_weights
+from model.weights_files import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="the folder that model.training.reader wrote")
     parser.add_argument("--groups", type=Path, required=True, help="validation groups")
     parser.add_argument("--limit", type=int, default=None, help="so many of them, from the top")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "weights")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--data", action="append", default=[], metavar="NAME=LICENCE", help="what it was trained on")
     options = parser.parse_args(arguments)
     recipe = json.loads((options.run / "recipe.json").read_text())
@@ -148,29 +148,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reader = LongformerReader(network, load_tokenizer(), name="lectern-reader", calibration=UNCALIBRATED)
     results = read_all(reader, read_groups(options.groups)[: options.limit])
     calibration = calibrate(results)
-    data = save(state)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / manifest["file"]).write_bytes(data)
     manifest |= {
-        "sha256": hashlib.sha256(data).hexdigest(),
         "calibration": asdict(calibration),
         "validation": measures(results, calibration),
         "recipe": recipe,
-        "commit": _commit(),
+        "commit": commit(),
         "data": dict(pair.split("=", 1) for pair in options.data),
     }
-    (options.out / "reader.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    write_weights(options.out, "reader", state, manifest)
     logger.info("%s", manifest["validation"])
 
 
 def _sigmoid(x: Floats) -> Floats:
     chance: Floats = 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
     return chance
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S607
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

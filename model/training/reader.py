@@ -102,7 +102,7 @@ def train(recipe: Recipe) -> ReaderNetwork:
     averaging = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
     averaged = AveragedModel(network, multi_avg_fn=averaging)
     optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_up_then_linear(total, recipe.warmup))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_then_linear(total, recipe.warmup))
     network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
     averaged.to(accelerator.device)
     accelerator.register_for_checkpointing(averaged)
@@ -168,7 +168,8 @@ def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]
     return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in chosen.items()]
 
 
-def _warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
+def warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
+    """The factor of the learning rate at each step: up to 1 over a share of the steps, then down to 0."""
     warm = max(1, round(total * share))
 
     def factor(step: int) -> float:

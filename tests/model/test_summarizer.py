@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.summarizer import NEAR_DUPLICATE, Budget, CentralitySalience, centroid_similarity, probability, select
+from model.sentence_table import Query, SentenceTable, centroid_similarity
+from model.summarizer import NEAR_DUPLICATE, Budget, CentralitySalience, probability, select
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -20,10 +21,28 @@ def random_vectors(count: int, dimension: int = 32, seed: int = 0) -> np.ndarray
     return unit(np.random.default_rng(seed).standard_normal((count, dimension)))
 
 
-def score(vectors: np.ndarray, **features: np.ndarray) -> np.ndarray:
+def table(
+    vectors: np.ndarray, words: np.ndarray | None = None, words_before: np.ndarray | None = None
+) -> SentenceTable:
+    """Sentences of one document far from its opening, unless told otherwise."""
     count = len(vectors)
-    words = features.pop("words", np.full(count, 20))
-    return CentralitySalience().score(vectors, words=words, words_before=np.cumsum(words) - words + 5_000, **features)
+    words = np.full(count, 20) if words is None else words
+    return SentenceTable(
+        vectors=vectors,
+        words=words,
+        words_before=np.cumsum(words) - words + 5_000 if words_before is None else words_before,
+        document=np.zeros(count, dtype=np.int64),
+        section=np.zeros(count, dtype=np.int64),
+        speaker=np.full(count, -1),
+        turn_words=np.zeros(count, dtype=np.int64),
+        first=np.zeros(count, dtype=np.bool_),
+        asks=np.zeros(count, dtype=np.bool_),
+        counts=np.zeros(count, dtype=np.bool_),
+    )
+
+
+def score(vectors: np.ndarray, *, words: np.ndarray | None = None, query: Query | None = None) -> np.ndarray:
+    return CentralitySalience().score(table(vectors, words), query)
 
 
 def test_a_sentence_near_what_the_text_is_about_is_more_salient_than_an_aside() -> None:
@@ -35,9 +54,7 @@ def test_a_sentence_near_what_the_text_is_about_is_more_salient_than_an_aside() 
 
 def test_the_opening_counts_more_than_the_same_sentence_later() -> None:
     vectors = np.repeat(unit(np.ones((1, 4))), 3, axis=0)
-    salience = CentralitySalience().score(
-        vectors, words=np.array([20, 20, 20]), words_before=np.array([0, 200, 20_000])
-    )
+    salience = CentralitySalience().score(table(vectors, words_before=np.array([0, 200, 20_000])))
     assert salience[0] > salience[1] > salience[2]
 
 
@@ -50,10 +67,10 @@ def test_fragments_and_endless_sentences_are_less_salient_than_sentences() -> No
 def test_a_query_pulls_salience_towards_it_by_meaning_and_by_words() -> None:
     vectors = random_vectors(50, 16)
     plain = score(vectors)
-    by_meaning = score(vectors, query=vectors[17])
-    overlap = np.zeros(50, dtype=np.float32)
+    nothing, overlap = np.zeros((2, 50), dtype=np.float32)
+    by_meaning = score(vectors, query=Query(vector=vectors[17], overlap=nothing))
     overlap[23] = 1.0
-    by_words = score(vectors, overlap=overlap)
+    by_words = score(vectors, query=Query(vector=np.zeros(16, dtype=np.float32), overlap=overlap))
     assert int(np.argmax(by_meaning)) == 17
     assert by_words[23] - plain[23] > 2.0
 
@@ -128,8 +145,8 @@ def test_an_empty_text_has_an_empty_summary() -> None:
 
 
 def test_features_that_do_not_match_are_refused_with_their_numbers() -> None:
-    with pytest.raises(ValueError, match="3 vectors, 2 word counts"):
-        CentralitySalience().score(random_vectors(3), words=np.ones(2), words_before=np.zeros(3))
+    with pytest.raises(ValueError, match="3 vectors do not match 2 words"):
+        table(random_vectors(3), words=np.ones(2), words_before=np.zeros(3))
     with pytest.raises(ValueError, match="3 vectors, 3 saliences and 1 word counts"):
         select(random_vectors(3), np.zeros(3), [1], budget=Budget(unit="words", amount=5))
     with pytest.raises(ValueError, match="at least 1"):

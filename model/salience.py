@@ -1,0 +1,127 @@
+"""The trained salience: a Transformer-XL over the vectors of sentences, a logit for each.
+
+N sentences, D dimension of a vector, B batch, L length of a segment, W width
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from model.errors import UnsupportedModel
+from model.sentence_table import ASKED, STATIC, Floats, Query, SentenceTable, asked_features, static_features
+from model.transformer_xl import Memory, TransformerXL, XLShape
+from model.weights_files import WEIGHTS, load_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class SalienceShape:
+    """The sizes of a salience network, and how it reads: segments of so many sentences, a memory of so many."""
+
+    dimension: int = 384
+    width: int = 256
+    layers: int = 3
+    heads: int = 4
+    inner: int = 768
+    segment: int = 128
+    memory: int = 128
+
+
+class SalienceNetwork(nn.Module):
+    """A logit for each sentence: its vector, its likeness to the query and its features, read by a Transformer-XL."""
+
+    def __init__(self, shape: SalienceShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.sentence = nn.Linear(shape.dimension, shape.width)
+        self.likeness = nn.Linear(shape.dimension, shape.width, bias=False)
+        self.query = nn.Linear(shape.dimension, shape.width, bias=False)
+        self.features = nn.Linear(STATIC + ASKED, shape.width, bias=False)
+        self.reader = TransformerXL(
+            XLShape(width=shape.width, layers=shape.layers, heads=shape.heads, inner=shape.inner), causal=False
+        )
+        self.norm = nn.LayerNorm(shape.width)
+        self.logit = nn.Linear(shape.width, 1)
+        self.shortcut = nn.Linear(STATIC + ASKED, 1, bias=False)
+
+    def forward(
+        self,
+        vectors: Tensor,
+        features: Tensor,
+        query: Tensor,
+        memory: Memory = (),
+        *,
+        mask: Tensor | None = None,
+        dropout: float = 0.0,
+    ) -> tuple[Tensor, Memory]:
+        """One segment: vectors [B, L, D], features [B, L, STATIC + ASKED], query [B, D] (zeros without one), mask
+        [B, L] -> logits [B, L] and the memory for the next segment.
+        """
+        scale = vectors.shape[-1] ** 0.5  # unit vectors have entries of about 1 / scale
+        x = self.sentence(vectors * scale) + self.query(query * scale)[:, None]
+        x = x + self.likeness(vectors * query[:, None] * scale**2) + self.features(features)
+        hidden, memory = self.reader(x, memory, memory_length=self.shape.memory, mask=mask, dropout=dropout)
+        return (self.logit(self.norm(hidden)) + self.shortcut(features))[..., 0], memory
+
+
+def read_all(
+    network: SalienceNetwork, vectors: Tensor, features: Tensor, query: Tensor, *, dropout: float = 0.0
+) -> Tensor:
+    """Logits [B, N] of whole documents, [B, N, ...], segment by segment."""
+    logits: list[Tensor] = []
+    memory: Memory = ()
+    size = network.shape.segment
+    for at in range(0, vectors.shape[1], size):
+        part = slice(at, at + size)
+        found, memory = network(vectors[:, part].float(), features[:, part].float(), query, memory, dropout=dropout)
+        logits.append(found)
+    return torch.cat(logits, dim=1)
+
+
+class TransformerXLSalience:
+    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh."""
+
+    def __init__(self, network: SalienceNetwork, *, name: str) -> None:
+        self._network = network.eval()
+        self.name = name
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "TransformerXLSalience":
+        """Loads `salience.json` and the weights that it names from a folder; without one, those that ship.
+
+        Raises WeightsMissing, WeightsCorrupt and UnsupportedModel.
+        """
+        manifest, data = load_weights(path or WEIGHTS, "salience")
+        if manifest.get("architecture") != "transformer-xl-salience":
+            raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'transformer-xl-salience'")
+        with torch.device("meta"):
+            network = SalienceNetwork(SalienceShape(**manifest["shape"]))
+        state = {name: tensor.float() for name, tensor in load(data).items()}
+        network.load_state_dict(state, assign=True)
+        network.requires_grad_(False)
+        return cls(network, name=f"{manifest['name']}@{manifest['sha256'][:12]}")
+
+    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+        """Log-odds [N] of the sentences, comparable within a document and, about, between documents."""
+        scores = np.zeros(len(table), dtype=np.float32)
+        _, starts = np.unique(table.document, return_index=True)
+        for start, end in pairwise([*sorted(starts.tolist()), len(table)]):
+            overlap = None if query is None else replace(query, overlap=query.overlap[start:end])
+            scores[start:end] = self._score_document(table.part(start, end), overlap)
+        return scores
+
+    def _score_document(self, table: SentenceTable, query: Query | None) -> Floats:
+        features = np.concatenate([static_features(table), asked_features(table, query)], axis=1)
+        direction = torch.zeros(1, self._network.shape.dimension)
+        if query is not None:
+            direction = torch.from_numpy(np.asarray(query.vector, dtype=np.float32))[None]
+        with torch.inference_mode():
+            logits = read_all(
+                self._network, torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None], direction
+            )
+        scores: Floats = logits[0].numpy()
+        return scores
