@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    """Add `qa`, `retrieval` and `summaries` to the parsers of `lectern eval`."""
+    """Add `qa`, `retrieval`, `summaries` and `perplexity` to the parsers of `lectern eval`."""
     qa = _command(commands, "qa", _qa, "exact match, F1 and abstention on a set in SQuAD's format")
     qa.add_argument("--set", metavar="FILE", type=Path, required=True, help="SQuAD 1.1 or 2.0 format")
     qa.add_argument(
@@ -40,6 +40,17 @@ def add_commands(commands: Any) -> None:
     summaries.add_argument("--systems", metavar="A,B", type=lambda value: value.split(","), help="default: all")
     summaries.add_argument("--cap", metavar="SECONDS", type=float, default=60.0, help="for one document of a baseline")
     summaries.add_argument("--oracle", action="store_true", help="measure the best possible extract too")
+
+    perplexity = _command(commands, "perplexity", _perplexity, "what a longer memory is worth to the language model")
+    perplexity.add_argument("--set", metavar="FILE", type=Path, required=True, help="a text file, or a folder of .txt")
+    perplexity.add_argument(
+        "--mem",
+        metavar="N,M",
+        type=lambda value: [int(number) for number in value.split(",")],
+        default=[0, 64, 256, 640],
+        help="lengths of the memory in word pieces (default: 0,64,256,640)",
+    )
+    perplexity.add_argument("--plot", metavar="FILE", type=Path, help="draw perplexity over memory into this PNG")
 
 
 def _command(commands: Any, name: str, run: Callable[..., int], help: str) -> argparse.ArgumentParser:
@@ -99,6 +110,25 @@ def _summaries(arguments: argparse.Namespace, make: "Make | None") -> int:
             progress=progress,
         )
     return _report(arguments, {system: measured.as_dict() for system, measured in measures.items()})
+
+
+def _perplexity(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from app.evaluation import ProgressLine
+    from app.evaluation.perplexity import evaluate_perplexity, plot_perplexity
+    from model.language_model import load_language_model
+
+    progress = ProgressLine(sys.stderr)
+    try:
+        measured = evaluate_perplexity(
+            load_language_model(), arguments.set, memories=arguments.mem, limit=arguments.limit, progress=progress
+        )
+        if arguments.plot:
+            plot_perplexity({arguments.set.stem: measured}, arguments.plot)
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: pip install 'lectern[eval]'") from error
+    finally:
+        progress.close()
+    return _report(arguments, {str(memory): one.as_dict() for memory, one in measured.items()})
 
 
 @contextmanager
