@@ -1,11 +1,13 @@
 """Sources -> the sentences that can stand in a summary, their vectors, and what a salience model is told of them."""
 
+import hashlib
 import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +20,7 @@ from retriever.terms import query_terms, terms
 from retriever.units import sentences_of
 
 UNIT = "sentences"  # what `progress` counts
-BATCH = 256  # sentences encoded between two reports of progress: two to four seconds on two cores
+BATCH = 128  # sentences encoded between two reports of progress, about a second on two cores
 
 Progress = Callable[[int, int, str], None]
 
@@ -42,6 +44,33 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Unit rows [N, D]."""
+
+
+class Shelf(Protocol):
+    """Where vectors of blocks of sentences of stored documents are kept, by a digest of what they say."""
+
+    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+        """The known ones: digest -> [N, D]. NotFound for a document that is gone, as from the others."""
+
+    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
+        """Keep a block."""
+
+    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
+        """Let go of the document's other blocks."""
+
+
+class NoShelf:
+    """Keeps nothing."""
+
+    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+        """Nothing is known."""
+        return {}
+
+    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
+        """Nothing is kept."""
+
+    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
+        """Nothing is there to let go of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +132,68 @@ def _said(text: str, speaker: str) -> str:
     return text[len(speaker) + 1 :].lstrip() if text.startswith(f"{speaker}:") else text
 
 
-def encode_lines(encoder: Encoder, lines: Sequence[Line], progress: Progress) -> NDArray[np.float16]:
-    """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB."""
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """Lines that are encoded together, of one section of one document; `digest` is of what they say."""
+
+    document_id: str | None
+    lines: tuple[Line, ...]
+    digest: bytes
+
+
+def encode_lines(
+    encoder: Encoder, shelf: Shelf, documents: Sequence[str | None], lines: Sequence[Line], progress: Progress
+) -> NDArray[np.float16]:
+    """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB.
+
+    `documents` are the ids of the sources, None for an inline text. Blocks of stored documents that the shelf has are
+    not encoded, and every other one is put there as soon as it is, so that work which is cut short goes on from there.
+    """
+    blocks = list(_blocks_of(documents, lines))
     vectors = np.zeros((len(lines), encoder.dimension), dtype=np.float16)
     progress(0, len(lines), UNIT)
-    for start in range(0, len(lines), BATCH):
-        part = lines[start : start + BATCH]
-        vectors[start : start + len(part)] = encoder.encode_passages([line.text for line in part])
-        progress(start + len(part), len(lines), UNIT)
+    done = 0
+    for document_id, group in groupby(blocks, key=lambda block: block.document_id):
+        own = list(group)
+        known = {} if document_id is None else shelf.get(document_id, [block.digest for block in own])
+        for block in own:
+            found = known.get(block.digest)
+            if found is None or found.shape != (len(block.lines), encoder.dimension):
+                found = encoder.encode_passages([line.text for line in block.lines]).astype(np.float16)
+                if document_id is not None:
+                    shelf.put(document_id, block.digest, found)
+            vectors[done : done + len(found)] = found
+            done += len(found)
+            progress(done, len(lines), UNIT)
+        if document_id is not None and len(known) < len(own):
+            shelf.keep(document_id, [block.digest for block in own])
     return vectors
+
+
+def _blocks_of(documents: Sequence[str | None], lines: Sequence[Line]) -> Iterator[_Block]:
+    """The lines in order; small sections of a document share a block, a large one has several."""
+    for place, group in groupby(lines, key=lambda line: line.source):
+        waiting: list[Line] = []
+        for _, section in groupby(group, key=lambda line: line.section):
+            own = list(section)
+            if len(waiting) + len(own) > BATCH or len(own) > BATCH // 8:
+                yield from _block(documents[place], waiting)
+                waiting = []
+            while len(own) > BATCH:
+                yield from _block(documents[place], own[:BATCH])
+                own = own[BATCH:]
+            waiting += own
+            if len(own) > BATCH // 8:
+                yield from _block(documents[place], waiting)
+                waiting = []
+        yield from _block(documents[place], waiting)
+
+
+def _block(document_id: str | None, lines: Sequence[Line]) -> Iterator[_Block]:
+    if lines:
+        said = "\0".join(line.text for line in lines).encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(said, digest_size=16).digest()
+        yield _Block(document_id=document_id, lines=tuple(lines), digest=digest)
 
 
 def table_of(lines: Sequence[Line], vectors: NDArray[np.float16]) -> SentenceTable:

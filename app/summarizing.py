@@ -5,7 +5,7 @@ sentence is its place and a half-precision vector.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app.citations import cite, section_title
 from app.errors import NoGenerator
-from app.lines import Encoder, Line, Progress, encode_lines, lines_of, query_of, table_of
+from app.lines import Encoder, Line, NoShelf, Progress, Shelf, encode_lines, lines_of, query_of, table_of
 from app.prose import one_line
 from app.schemas import (
     Coverage,
@@ -73,7 +73,33 @@ class Summarizing:
         if request.mode == "abstractive":
             raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
         sources = list(texts(self._store, tenant, resolve(self._store, tenant, request)))
-        return summarize_texts(sources, request, encoder=self._encoder, salience=self._salience, progress=progress)
+        return summarize_texts(
+            sources,
+            request,
+            encoder=self._encoder,
+            salience=self._salience,
+            shelf=_StoreShelf(self._store, tenant, self._encoder.version),
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True)
+class _StoreShelf:
+    """The store as the place where vectors of sentences are kept."""
+
+    store: Store
+    tenant: str
+    encoder: str
+
+    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+        return self.store.sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+
+    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
+        blocks = {digest: vectors}
+        self.store.put_sentence_blocks(self.tenant, document_id, encoder=self.encoder, blocks=blocks)
+
+    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
+        self.store.keep_sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
 
 
 def summarize_texts(
@@ -82,13 +108,14 @@ def summarize_texts(
     *,
     encoder: Encoder,
     salience: SalienceModel = CentralitySalience(),
+    shelf: Shelf = NoShelf(),
     progress: Progress,
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer()
     lines = [line for place, source in enumerate(sources) for line in lines_of(place, source)]
     timer.stage("split")
-    vectors = encode_lines(encoder, lines, progress)
+    vectors = encode_lines(encoder, shelf, [source.document_id for source in sources], lines, progress)
     timer.stage("encode")
     query = None if request.query is None else query_of(encoder, request.query, lines)
     scores = salience.score(table_of(lines, vectors), query)

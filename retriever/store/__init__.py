@@ -20,6 +20,7 @@ from retriever.store.migrations import migrate, refuse_older
 from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
 from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, Quota, new_id, now
+from retriever.store.sentence_vectors import SentenceVectors
 
 __all__ = [
     "DEFAULT_COLLECTION",
@@ -37,7 +38,7 @@ __all__ = [
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Assets, Collections, Documents, Ingests, Reading, Jobs, Keys):
+class Store(Assets, Collections, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys):
     """The store of one instance. Safe to use from many threads."""
 
     def __init__(

@@ -112,4 +112,9 @@ MIGRATIONS = (
         to=4, what="who says what in a text", run=lambda connection: add_column(connection, schema.texts.c.turns)
     ),
     Migration(to=5, what="versions that are no longer kept, batches, and receipts of uploads", run=_add_receipts),
+    Migration(
+        to=6,
+        what="vectors of sentences",
+        run=lambda connection: add_table(connection, schema.sentence_blocks),
+    ),
 )

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 5  # how an older store gets there: `migrations.py`
+SCHEMA_VERSION = 6  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -153,6 +153,16 @@ vectors = Table(
     Column("key", ForeignKey("passages.key", ondelete="CASCADE"), primary_key=True),
     Column("encoder", String, primary_key=True),
     Column("vector", LargeBinary, nullable=False),  # float16, little-endian
+)
+
+sentence_blocks = Table(
+    "sentence_blocks",
+    metadata,
+    _of_document(),
+    Column("encoder", String, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),  # of what the sentences of the block say
+    Column("sentences", Integer, nullable=False),
+    Column("vectors", LargeBinary, nullable=False),  # float16, little-endian, one after the other
 )
 
 assets = Table(

@@ -1,9 +1,11 @@
 """Summaries of real texts, with the real encoder and a real store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.errors import Cancelled, NoGenerator
 from app.prose import count_words, one_line, summarizable
@@ -74,6 +76,25 @@ def put(store: Store, encoder: MiniLMEncoder, text: str, *, title: str) -> str:
     revision = store.start_revision("default", accepted.document.id, accepted.job_id, parsed, chunks)
     store.publish("default", accepted.document.id, revision)
     return accepted.document.id
+
+
+def replace(store: Store, encoder: MiniLMEncoder, document: str, text: str) -> None:
+    accepted = store.accept(
+        "default",
+        document_id=document,
+        collection="default",
+        data=text.encode(),
+        filename=None,
+        media_type="text/markdown",
+        title="Log",
+        metadata={},
+        deduplicate=False,
+    )
+    parsed = parse_text(text, media_type="text/markdown")
+    assert accepted.job_id is not None
+    chunks = split(parsed, count=encoder.count_word_pieces)
+    revision = store.start_revision("default", document, accepted.job_id, parsed, chunks)
+    store.publish("default", document, revision)
 
 
 def summarize(summarizing: Summarizing, text: str, **fields: object) -> SummarizeReply:
@@ -193,7 +214,7 @@ def test_progress_counts_sentences_up_to_all_of_them(summarizing: Summarizing) -
     reports: list[tuple[int, int, str]] = []
     request = SummarizeRequest(text=text, length=Length(sentences=2))
     summarizing.summarize("default", request, progress=lambda *report: reports.append(report))
-    assert [done for done, _, _ in reports] == [0, 256, 300]
+    assert [done for done, _, _ in reports] == [0, 128, 256, 300]
     assert {(total, unit) for _, total, unit in reports} == {(300, "sentences")}
 
 
@@ -280,3 +301,70 @@ def test_the_sentences_of_a_dialogue_carry_who_says_them(summarizing: Summarizin
         assert sentence.speaker == sentence.citation.speaker == sentence.citation.quote.split(":")[0]
     prose = summarizing.summarize("t", SummarizeRequest(text=LIGHTHOUSE), progress=quiet)
     assert {sentence.speaker for sentence in prose.sentences} == {None}
+
+
+class Counting:
+    """An encoder that counts what it encodes."""
+
+    def __init__(self, encoder: MiniLMEncoder) -> None:
+        self._encoder = encoder
+        self.version, self.dimension, self.encoded = encoder.version, encoder.dimension, 0
+
+    def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        self.encoded += len(texts)
+        return self._encoder.encode_passages(texts)
+
+    def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        return self._encoder.encode_queries(texts)
+
+
+LONG = "\n\n".join(
+    f"## Chapter {chapter}\n\n"
+    + " ".join(f"The keeper of tower {chapter} wrote line {line} of the log before noon." for line in range(40))
+    for chapter in range(6)
+)
+
+
+def test_a_document_that_was_summarized_is_not_encoded_again_and_of_an_edited_one_only_what_changed(
+    store: Store, encoder: MiniLMEncoder
+) -> None:
+    counting = Counting(encoder)
+    summarizing = Summarizing(store, counting)
+    document = put(store, encoder, LONG, title="Log")
+
+    def ask() -> SummarizeReply:
+        return summarizing.summarize("default", SummarizeRequest(document=document), progress=quiet)
+
+    first = ask()
+    assert counting.encoded >= 240
+    counting.encoded = 0
+    assert ask().summary == first.summary
+    assert counting.encoded == 0
+    edited = LONG.replace("tower 3 wrote line 7", "tower 3 burnt line 7")
+    replace(store, encoder, document, edited)
+    ask()
+    assert 0 < counting.encoded <= 41, "the changed chapter alone"
+
+
+class StoppedInTheMiddle(Exception):
+    pass
+
+
+def test_a_summary_that_was_cut_short_goes_on_where_it_was(store: Store, encoder: MiniLMEncoder) -> None:
+    counting = Counting(encoder)
+    summarizing = Summarizing(store, counting)
+    request = SummarizeRequest(document=put(store, encoder, LONG, title="Log"))
+
+    def stop(done: int, total: int, unit: str) -> None:
+        if done > total / 2:
+            raise StoppedInTheMiddle
+
+    with pytest.raises(StoppedInTheMiddle):
+        summarizing.summarize("default", request, progress=stop)
+    before = counting.encoded
+    counting.encoded = 0
+    seen: list[int] = []
+    summarizing.summarize("default", request, progress=lambda done, total, unit: seen.append(done))
+    assert before > 0
+    assert counting.encoded <= seen[-1] - before
+    assert seen == sorted(seen)
