@@ -92,8 +92,8 @@ class DenseIndex:
     ) -> None:
         """Take out the removed documents' vectors (those with keys in the range), then add these.
 
-        Searches see it after `commit`.
-        `entries` are (key, document id), one a row of `vectors` [N, D].
+        Searches see it after `commit`. `entries` are (key, document id), one a row of `vectors` [N, D]. A change up to
+        `applied` must not come again: the files hold it, and would lose to a crash what was moved back to memory.
         """
         if vectors.shape != (len(entries), self._dimension):
             raise ValueError(f"{len(entries)} entries need vectors of {self._dimension}, not {vectors.shape}")
@@ -130,13 +130,15 @@ class DenseIndex:
             full = [block for block in before[first:] if block.alive]
             written = [_write(self._path, merged(full))] if full else []
             with self._writing:
-                # Only `apply` and sealing went on meanwhile: the blocks are the same, perhaps with more deleted.
+                # Only `apply` and sealing went on meanwhile: the blocks are the same, perhaps with more deleted. What
+                # was deleted before may be there again under its key, in another of these blocks.
                 now = self._sealed
-                lost = [key for block in now[first : len(before)] for key in block.dead_keys()]
+                pairs = zip(before[first:], now[first : len(before)], strict=True)
+                lost = [key for old, new in pairs for key in set(new.dead_keys()) - set(old.dead_keys())]
                 self._sealed = (*now[:first], *(block.without_keys(lost) for block in written), *now[len(before) :])
                 _write_manifest(self._path, self._dimension, self._held, self._sealed)
                 self._publish()
-            _sweep(self._path, self._sealed)
+                _sweep(self._path, self._sealed)  # not while a commit writes a file that no manifest names yet
             return True
 
     def search(self, query: NDArray[np.float32], k: int, *, documents: Collection[str] | None = None) -> list[Scored]:

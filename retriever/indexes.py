@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -245,17 +244,14 @@ class Indexes:
         pair.dense.apply(seq, {}, (), self._no_vectors)
         pair.dense.commit()
 
-    def _add(self, pair: _Pair, found: Found, *, for_sparse: Container[str], for_dense: Container[str]) -> int | None:
-        """Add passages to the indexes whose turn it is; returns the first key."""
-        first = None
+    def _add(self, pair: _Pair, found: Found, *, for_sparse: Container[str], for_dense: Container[str]) -> None:
+        """Add passages to the indexes whose turn it is."""
         for some in _batches(found, PASSAGES_A_BATCH):
-            first = some[0][0].key if first is None else first
             pair.sparse.apply(0, {}, [passage for passage, _ in some if passage.document_id in for_sparse])
             dense = [(p, vector) for p, vector in some if vector is not None and p.document_id in for_dense]
             if dense:
                 entries = [(passage.key, str(passage.document_id)) for passage, _ in dense]
                 pair.dense.apply(0, {}, entries, np.stack([vector for _, vector in dense]))
-        return first
 
     def _stage(self, tenant: str, collection: str, document_id: str, revision: int) -> None:
         """Index a revision that is not visible yet; searches drop its passages until it is."""
@@ -263,20 +259,18 @@ class Indexes:
         with pair.lock:
             if pair.retired:
                 return  # the new pair will find it among the changes
+            keys = self._store.coming_keys(tenant, document_id, revision)
+            if not keys:
+                return  # a run that was cut short made it visible, or a later revision was faster
             found = self._store.revision_passages(tenant, document_id, revision, encoder=self._encoder)
-            head = next(found, None)
-            if head is None:
-                return
-            first = head[0].key
             with _written(pair):
                 # A run that was cut short may have left some of them.
-                again = {document_id: range(first, ALL_KEYS.stop)}
-                pair.sparse.apply(0, again, ())
-                pair.dense.apply(0, again, (), self._no_vectors)
-                self._add(pair, chain([head], found), for_sparse={document_id}, for_dense={document_id})
+                pair.sparse.apply(0, {document_id: keys}, ())
+                pair.dense.apply(0, {document_id: keys}, (), self._no_vectors)
+                self._add(pair, found, for_sparse={document_id}, for_dense={document_id})
                 pair.sparse.commit()
                 pair.dense.commit()
-            pair.staged[document_id] = (revision, first)
+            pair.staged[document_id] = (revision, keys.start)
 
     def _rebuild(self, pair: _Pair) -> None:
         folder = pair.folder.parent

@@ -163,6 +163,15 @@ class Reading(Part):
         query = select(_passages, _documents.c.id, _revisions.c.version).join_from(_passages, _revisions)
         yield from self._with_vectors(query.join(_documents).where(mine), encoder)
 
+    def coming_keys(self, tenant: str, document_id: str, revision: int) -> range:
+        """The keys of a revision that is not visible yet; empty for one that is, was, or has no passages."""
+        own = and_(_documents.c.tenant == tenant, _documents.c.id == document_id, _passages.c.revision == revision)
+        coming = func.coalesce(_documents.c.visible, 0) < revision
+        query = select(func.min(_passages.c.key), func.max(_passages.c.key)).join_from(_passages, _revisions)
+        with self._db.read() as connection:
+            first, last = connection.execute(query.join(_documents).where(own, coming)).one()
+        return range(0) if first is None else range(first, last + 1)  # written in one transaction: no key between
+
     def visible_revisions(self, tenant: str, document_ids: Sequence[str], *, collection: str) -> dict[str, int]:
         """document id -> the revision that readers see, of those of these documents that are in the collection."""
         found: dict[str, int] = {}

@@ -1,7 +1,9 @@
 """The dense index finds what brute force finds, survives a restart, and notices what was broken."""
 
 import logging
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,6 +168,52 @@ def test_what_is_deleted_while_files_are_merged_stays_deleted(tmp_path: Path, mo
     again = DenseIndex(tmp_path, D, seal=10)
     assert (again.applied, again.passages) == (31, 28)
     assert not {5, 15} & {each.key for each in again.search(unit(1)[0], 50)}
+
+
+def test_what_is_applied_again_after_a_restart_survives_the_next_merge(tmp_path: Path) -> None:
+    rows, vectors = entries(20, documents=2), unit(20)
+    index = DenseIndex(tmp_path, D, seal=20)
+    add(index, 1, rows, vectors)
+    index = DenseIndex(tmp_path, D, seal=20)
+    for seq in (2, 3):  # each change deletes its documents first: their keys are dead in one file, alive in the next
+        index.apply(0, {"d0": ALL_KEYS, "d1": ALL_KEYS}, (), NONE)
+        add(index, seq, rows, vectors)
+    while index.maintain():
+        pass
+    assert (index.applied, index.passages) == (3, 20)
+    again = DenseIndex(tmp_path, D)
+    assert (again.applied, again.passages) == (3, 20)
+
+
+def test_a_file_that_is_written_while_merged_ones_are_removed_is_not_removed_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = DenseIndex(tmp_path, D, seal=10)
+    rows, vectors = entries(30), unit(30)
+    for first in (0, 10):
+        add(index, first, rows[first : first + 10], vectors[first : first + 10])
+    written, swept = threading.Event(), threading.Event()
+    write, sweep = dense._write_manifest, dense._sweep
+
+    def write_late(*arguments: Any) -> None:
+        if threading.current_thread() is commit:
+            written.set()  # the file is there, its name is not in the manifest
+            swept.wait(10)
+        write(*arguments)
+
+    def sweep_meanwhile(*arguments: Any) -> None:
+        commit.start()
+        written.wait(0.2)
+        sweep(*arguments)
+        swept.set()
+
+    commit = threading.Thread(target=add, args=(index, 30, rows[20:], vectors[20:]))
+    monkeypatch.setattr(dense, "_write_manifest", write_late)
+    monkeypatch.setattr(dense, "_sweep", sweep_meanwhile)
+    assert index.maintain()
+    commit.join()
+    monkeypatch.undo()
+    assert DenseIndex(tmp_path, D).passages == 30
 
 
 def test_a_write_that_a_crash_cut_short_leaves_no_trace(tmp_path: Path) -> None:

@@ -94,6 +94,47 @@ def test_what_was_staged_and_never_published_is_not_found_and_goes_with_the_next
     library.close()
 
 
+def test_an_ingest_that_is_done_again_after_its_publishing_costs_no_passage_at_the_next_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DenseIndex.__init__.__kwdefaults__, "seal", 3)
+    library = Library(tmp_path)
+    document = library.add("old words")
+    library.send("new words\nnewer words", document_id=document)
+    document, revision = begun(library, "new words\nnewer words")
+    library.indexes.publish(TENANT, document, revision)
+    library.add("other words\nmore words\nmost words")  # now all of it is in files
+    library.indexes.publish(TENANT, document, revision)  # as the job does that was not told to be over
+    dense = library.indexes.of(TENANT, "default")[1]
+    while dense.maintain():
+        pass
+    library.crash()
+    library = Library(tmp_path)
+    for mode in ("sparse", "dense"):
+        found = sorted(library.found("words", mode=mode))
+        assert found == ["more words", "most words", "new words", "newer words", "other words"]
+    library.close()
+
+
+def test_an_upload_that_was_overtaken_takes_nothing_from_the_one_that_overtook_it(library: Library) -> None:
+    document = library.add("first words")
+    library.send("second words", document_id=document)
+    library.send("third words", document_id=document)
+    (_, second), (_, third) = begun(library, "second words"), begun(library, "third words")
+    library.indexes.publish(TENANT, document, third)
+    found: list[list[str]] = []
+    publish = library.store.publish
+
+    def publish_and_look(tenant: str, document_id: str, revision: int) -> int:
+        found.append(library.found("words", mode="sparse"))
+        return publish(tenant, document_id, revision)
+
+    library.store.publish = publish_and_look  # type: ignore[method-assign]
+    library.indexes.publish(TENANT, document, second)
+    assert [*found, library.found("words", mode="sparse")] == [["third words"]] * 2
+    assert library.indexes.of(TENANT, "default")[0].passages == 1
+
+
 @pytest.mark.parametrize("lost", ["nothing", "sparse", "dense", "both", "everything"])
 def test_what_the_indexes_lack_is_caught_up_at_the_next_start(tmp_path: Path, lost: str) -> None:
     library = Library(tmp_path)
