@@ -20,7 +20,10 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_CHARSET = re.compile(rb"""<meta[^>]{1,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
+_CHARSET = re.compile(
+    rb"""(?:<meta[^>]{1,200}?charset\s*=\s*["']?\s*|<\?xml[^>]{1,100}?encoding\s*=\s*["'])([A-Za-z0-9_:.-]{2,40})""",
+    re.IGNORECASE,
+)
 _HEAD = 4096  # the specification looks at 1,024 bytes for a charset; writers put comments before it
 # Never read: machinery, controls and pictures.
 _UNREAD = _names(
@@ -41,6 +44,9 @@ _LAYOUT = "table, h1, h2, h3, ul, ol, pre, p + p"
 _VERBATIM = frozenset(["pre", "listing", "xmp", "plaintext"])
 # A rough scan of the tags before the tree is built, which takes time quadratic in the depth.
 _TAG = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1|<(/?)([a-zA-Z][^\s/>]*)[^>]*>", re.DOTALL | re.IGNORECASE)
+_XML = re.compile(r"\s*<\?xml\b|(?:\s*<!doctype[^>]*>)?\s*<html[^>]*\sxmlns\s*=", re.IGNORECASE)
+_EMPTY = re.compile(r"""<([a-zA-Z][\w:.-]*)((?:\s+[^\s=<>"'/]+(?:\s*=\s*(?:"[^"<]*"|'[^'<]*'))?)*)\s*/>""")
+_VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _NOT_NESTING = _names(
     "area base br col embed hr img input link meta source track wbr p li dt dd tr td th thead tbody tfoot option "
     "optgroup colgroup rt rp a html head body"
@@ -49,11 +55,7 @@ _NOT_NESTING = _names(
 
 def parse_html(data: bytes, *, limits: Limits, charset: str | None = None) -> ParsedDocument:
     """The document of an HTML file. `charset` is what the sender's media type says. Raises NoText, LimitExceeded."""
-    source, warnings = decode(data, declared=charset or _declared(data))
-    if len(source) > 4 * limits.characters:
-        raise LimitExceeded(f"the page has more than {4 * limits.characters:,} characters of markup")
-    _refuse_deep(source, limits.depth)
-    tree = LexborHTMLParser(source)
+    tree, warnings = _tree(data, limits=limits, charset=charset)
     root = tree.root
     if root is None:
         raise NoText("the page has no text")
@@ -75,6 +77,37 @@ def parse_html(data: bytes, *, limits: Limits, charset: str | None = None) -> Pa
         sections=sections_of(text, headings),
         warnings=warnings,
     )
+
+
+def read_page(data: bytes, *, writer: TextWriter, limits: Limits, anchors: frozenset[str]) -> dict[str, int]:
+    """Write a page of a book; returns where those of its elements begin whose ids are in `anchors`.
+
+    Raises LimitExceeded.
+    """
+    tree, _ = _tree(data, limits=limits)
+    walk = _Walk(writer=writer, read_around=False, anchors=anchors)
+    writer.block()
+    if tree.root is not None:
+        walk.over(tree.root)
+    writer.block()
+    return walk.places
+
+
+def _tree(data: bytes, *, limits: Limits, charset: str | None = None) -> tuple[LexborHTMLParser, tuple[str, ...]]:
+    """The tree of a page, and warnings about its encoding. Raises LimitExceeded."""
+    source, warnings = decode(data, declared=charset or _declared(data))
+    if len(source) > 4 * limits.characters:
+        raise LimitExceeded(f"the page has more than {4 * limits.characters:,} characters of markup")
+    if _XML.match(source):
+        source = _EMPTY.sub(_closed, source)
+    _refuse_deep(source, limits.depth)
+    return LexborHTMLParser(source), warnings
+
+
+def _closed(match: re.Match[str]) -> str:
+    """An XML tag without content as HTML has it: `<p/>` would stay open there, and `<script/>` swallow the page."""
+    tag = match.group(1)
+    return match.group() if tag.lower() in _VOID else f"<{tag}{match.group(2)}></{tag}>"
 
 
 def _declared(data: bytes) -> str | None:
@@ -110,6 +143,8 @@ class _Walk:
     tables: list[bool] = field(default_factory=list)  # whether each open table holds data rather than a layout
     first_cell: bool = True
     pre: int = 0
+    anchors: frozenset[str] = frozenset()
+    places: dict[str, int] = field(default_factory=dict)  # where the elements with these ids begin
 
     def over(self, root: LexborNode) -> None:
         node = root
@@ -140,6 +175,11 @@ class _Walk:
             text = node.text_content or ""
             self.writer.verbatim(text) if self.pre else self.writer.text(text)
             return False
+        if self.anchors and tag[:1] not in "-!_":
+            attributes = node.attributes
+            anchor = attributes.get("id") or (attributes.get("name") if tag == "a" else None) or ""
+            if anchor in self.anchors:
+                self.places.setdefault(anchor, self.writer.length)
         if tag in _UNREAD or tag[:1] in "-!_" or self._is_hidden(node) or self._is_around(node, tag):
             return False
         if tag == "br":
@@ -227,6 +267,8 @@ class _Walk:
         attributes = node.attributes
         if not attributes:
             return False
+        if "pagebreak" in (attributes.get("epub:type") or "") or attributes.get("role") == "doc-pagebreak":
+            return True
         style = (attributes.get("style") or "").replace(" ", "").lower()
         return "hidden" in attributes or attributes.get("aria-hidden") == "true" or "display:none" in style
 

@@ -39,7 +39,7 @@ def sections_of(text: str, headings: Sequence[Heading]) -> tuple[Section, ...]:
         while stack and stack[-1][0] >= heading.level:
             stack.pop()
         stack.append((heading.level, title))
-        if not (empty and heading.level > level):
+        if not (empty and heading.level > level) and heading.start > start:
             sections.append(Section(path=path, start=start, end=heading.start))
             start = heading.start
         path = tuple(title for _, title in stack)

@@ -1,9 +1,11 @@
-"""Office packages: zips of XML, opened without trusting what they say about themselves."""
+"""Office packages and books: zips of XML, opened without trusting what they say about themselves."""
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from html.entities import html5
 from types import TracebackType
 
 from lxml import etree
@@ -13,7 +15,16 @@ from retriever.parsing.limits import Limits
 
 _RATIO_FROM = 1_000_000  # small members may be packed as tightly as they like
 _STEP = 1 << 16
-_ENTITIES = "the package declares XML entities, which office files never do"
+_ENTITIES = "the package declares XML entities, which no document needs"
+_ENTITY = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31};)")
+_OF_XML = frozenset(["amp;", "lt;", "gt;", "quot;", "apos;"])
+
+
+def _numbered(match: re.Match[bytes]) -> bytes:
+    """An entity that HTML knows and XML does not, by its numbers."""
+    name = match.group(1).decode("ascii")
+    characters = html5.get(name) if name not in _OF_XML else None
+    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") if characters else match.group()
 
 
 class Package:
@@ -43,12 +54,17 @@ class Package:
         """A member's bytes. Raises UnreadableFile where it is missing, encrypted or broken, LimitExceeded."""
         return b"".join(self._steps(name))
 
-    def xml(self, name: str) -> etree._Element:
-        """A member's XML, without entities, DTDs or network. Raises UnreadableFile, LimitExceeded."""
+    def xml(self, name: str, *, doctype: bool = False) -> etree._Element:
+        """A member's XML, without entities, DTDs or network. Raises UnreadableFile, LimitExceeded.
+
+        With `doctype` the XML may name a document type, as books do, and use the entities of HTML; the type is not
+        fetched, and declared entities stay refused.
+        """
         # huge_tree stays off: libxml2 then refuses nesting past 256 and a text past 10 MB.
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
-            root = etree.fromstring(self.read(name), parser)
+            data = self.read(name)
+            root = etree.fromstring(_ENTITY.sub(_numbered, data) if doctype else data, parser)
         except etree.XMLSyntaxError as error:
             reason = str(error).lower()
             if "entit" in reason or "amplification" in reason:
@@ -56,7 +72,8 @@ class Package:
             if "depth" in reason or "huge" in reason:
                 raise LimitExceeded("the package's XML nests too deeply or is too large") from error
             raise UnreadableFile("the package holds broken XML") from error
-        if root.getroottree().docinfo.internalDTD is not None:
+        declared = root.getroottree().docinfo.internalDTD
+        if declared is not None and not (doctype and not any(True for _ in declared.iterentities())):
             raise LimitExceeded(_ENTITIES)
         return root
 

@@ -7,6 +7,7 @@ import pytest
 from docx import Document as Docx
 
 from tests.app.test_documents_api import assert_problem
+from tests.retriever.epubs import epub, page
 from tests.retriever.pdfs import pdf
 
 PLANTED = "plantedtextofthefile"
@@ -51,6 +52,38 @@ def test_a_citation_of_markdown_html_and_docx_names_the_section(client):
         assert suffix in citation["context"]
 
 
+def test_a_citation_of_a_book_or_of_code_names_its_chapter_or_definition(client):
+    chapter = page("<h1>Of pumps</h1><p>The maker of the epub pump is Howell.</p>")
+    made = upload(client, "book.epub", epub({"one.xhtml": chapter}, title="Pumps")).json()
+    assert (made["title"], made["media_type"]) == ("Pumps", "application/epub+zip")
+    assert ask(client, "Who is the maker of the epub pump?")["section"] == "Of pumps"
+    source = "class Pump:\n    def maker(self):\n        # The author of the code pump is Howell.\n        return 1\n"
+    assert upload(client, "pump.py", source.encode()).json()["media_type"] == "text/x-python"
+    citation = ask(client, "Who is the author of the code pump?")
+    assert (citation["section"], citation["speaker"]) == ("maker", None)
+    assert citation["context"] == "# The author of the code pump is Howell."
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.txt", "Ann: Who made the pump?\nBo: The maker of the pump is Howell.\nAnn: I see.\n"),
+        ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>Who?\n\n00:02.000 --> 00:03.000\n<v Bo>The maker of the "
+         "pump\n\n00:03.000 --> 00:04.000\n<v Bo>is Howell.\n"),
+        ("a.jsonl", '{"speaker": "Ann", "content": "Who?"}\n'
+         '{"speaker": "Bo", "content": "The maker of the pump is Howell."}\n'),
+    ],
+)  # fmt: skip
+def test_a_citation_of_a_transcript_names_who_said_it(client, name, data):
+    assert upload(client, name, data.encode()).status_code == 201
+    citation = ask(client, "What is the maker of the pump?")
+    assert (citation["quote"], citation["speaker"]) == ("Howell", "Bo")
+    assert citation["context"] == "Bo: The maker of the pump is Howell."
+    spoken = "Ann: Who made it?\nBo: The maker of the pump is Howell.\nAnn: I see.\n"
+    inline = client.post("/ask", json={"question": "What is the maker of the pump?", "text": spoken})
+    assert inline.json()["citations"][0]["speaker"] == "Bo"
+
+
 def zipped(name: str, data: bytes) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -69,6 +102,13 @@ def zipped(name: str, data: bytes) -> bytes:
         ("broken.docx", zipped("word/document.xml", b"<w:document><" + PLANTED.encode()), 422, "unreadable"),
         ("empty.html", b"<html><script>plantedtextofthefile</script></html>", 422, "no_text"),
         ("deep.html", b"<div>" * 200_000 + PLANTED.encode(), 422, "limits"),
+        ("not.epub", PLANTED.encode(), 415, "unsupported"),
+        ("not.vtt", PLANTED.encode(), 415, "unsupported"),
+        ("not.srt", PLANTED.encode(), 415, "unsupported"),
+        ("not.jsonl", PLANTED.encode(), 415, "unsupported"),
+        ("code.rs", bytes(range(256)) * 8, 415, "unsupported"),
+        ("pictures.epub", epub({"one.xhtml": page("<img/>")}), 422, "no_text"),
+        ("deep.jsonl", b'{"a": ' + b"[" * 100_000 + PLANTED.encode(), 422, "limits"),
         ("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8, 415, "unsupported"),
         ("archive.zip", zipped(PLANTED, b"x"), 415, "unsupported"),
     ],

@@ -42,6 +42,21 @@ def test_the_encoding_that_the_media_type_names_is_believed():
     )
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.py", "a.jsonl", "a.srt", "a.html"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "cp1252", "gb18030"])
+def test_every_kind_of_text_may_be_in_any_encoding(name, encoding):
+    words = CHINESE if encoding == "gb18030" else WESTERN.strip()
+    text = {
+        "a.py": f'TEXT = "{words}"\n',
+        "a.jsonl": f'{{"text": "{words}"}}\n',
+        "a.srt": f"1\n00:00:01,000 --> 00:00:02,000\n{words}\n",
+        "a.html": f"<p>{words}</p>",
+    }.get(name, words)
+    document = parse(text.encode(encoding), filename=name)
+    assert words in document.text
+    assert "\ufeff" not in document.text
+
+
 def test_a_few_broken_bytes_in_utf8_do_not_make_it_another_encoding():
     document = parse(CHINESE.encode()[:-1], filename="cut.txt")
     assert document.text == CHINESE[:-1] + "\ufffd"
@@ -66,7 +81,7 @@ def test_normalization_keeps_every_offset_and_leaves_nothing_unstorable(text):
     assert normalize(stored) == stored
 
 
-@pytest.mark.parametrize("name", ["a.py", "table.csv", "run.log", "data.json", "notes", "README"])
+@pytest.mark.parametrize("name", ["a.xyz", "table.csv", "run.log", "data.json", "notes", "README"])
 def test_any_text_is_accepted_whatever_its_extension(name):
     assert parse(b"x = 1\n", filename=name, media_type="application/octet-stream").media_type == "text/plain"
 
@@ -82,11 +97,14 @@ def test_more_characters_than_the_limit_are_refused():
         parse(b"word " * 300, limits=Limits(characters=1000))
 
 
+NAMED = [f"a.{end}" for end in ("txt", "md", "html", "pdf", "docx", "epub", "py", "ts", "jsonl", "vtt", "srt", "bin")]
+
+
 @given(
     st.one_of(
         st.binary(max_size=400), st.builds(bytes.__add__, st.sampled_from([b"%PDF-1.4", b"PK\3\4"]), st.binary())
     ),
-    st.sampled_from([None, "a.txt", "a.md", "a.html", "a.pdf", "a.docx", "a.bin", "a"]),
+    st.sampled_from([None, "a", *NAMED]),
 )
 @settings(max_examples=150, deadline=None)
 def test_arbitrary_bytes_are_parsed_or_refused_on_purpose(data, filename):
@@ -243,6 +261,9 @@ def test_sections_of_any_markdown_tile_it_and_begin_with_their_headings(text):
         (b"<!doctype html><p>x", "a.pdf", "application/pdf"),
         (b"just text", "a.pdf", None),
         (b"just text", "a.docx", None),
+        (b"just text", None, "application/epub+zip"),
+        (b"\x7fELF....", "a.c", "text/x-c"),
+        (b"PK\x03\x04....", "a.jsonl", None),
         (b"just text", None, "application/pdf"),
         (b"\x89PNG\r\n\x1a\n....", "a.txt", "text/plain"),
         (b"GIF89a...", None, None),
