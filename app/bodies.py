@@ -23,6 +23,7 @@ from app.schemas import DocumentFields, DocumentUpload
 M = TypeVar("M", bound=BaseModel)
 
 MAX_DEPTH = 64  # nesting of a request's JSON: far more than the contract has, far less than hurts
+MAX_VALUES = 100_000  # lists, objects and items of a request's JSON: each takes up to 20 times its bytes in memory
 LARGE_BODY = 262_144  # bytes from which parsing would hold up other requests: it goes to a thread
 MAX_NAME = 255
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -78,8 +79,12 @@ async def body_of(request: Request) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: no NaN, no infinity, bounded depth. Lone surrogates become U+FFFD, one for one. Raises Malformed."""
+    """Strict JSON: no NaN, no infinity, bounded depth and size. Lone surrogates become U+FFFD, one for one.
+
+    Raises Malformed.
+    """
     try:
+        _check_values(body)
         text = body.decode("utf-8-sig")
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         _check_depth(value, MAX_DEPTH)
@@ -180,6 +185,18 @@ def _finite(text: str) -> float:
     if value in (float("inf"), float("-inf")):
         raise ValueError("a number is out of range")
     return value
+
+
+def _check_values(body: bytes) -> None:
+    """Refuse a body of more values than any request has, before they are made. Raises ValueError."""
+    if sum(map(body.count, (b"[", b"{", b","))) <= MAX_VALUES:
+        return
+    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # what quotes are left begin and end strings
+    if bare.count(b'"') > 4 * MAX_VALUES:  # a key and a string for each value
+        raise ValueError("too many strings")
+    outside = b"".join(bare.split(b'"')[::2])
+    if sum(map(outside.count, (b"[", b"{", b","))) > MAX_VALUES:
+        raise ValueError("too many values")
 
 
 def _check_depth(value: Any, left: int) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import AppError, Exposed, Unauthenticated
 from app.keys import id_of, is_secret_of
 from app.limiter import Allowance, Limiter
-from app.middleware import refuse
+from app.middleware import check_head, refuse
 from app.security import ANYBODY, Caller, Rules, check_browser, check_scope
 from app.settings import Settings
 from retriever.durable import hold
@@ -53,6 +53,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
+            check_head(scope)
             allowance = await self._admit(scope)
         except (AppError, RetrieverError) as error:
             headers = Headers(scope=scope)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from app import openapi, problems, telemetry
 from app.bodies import invalid
+from app.connections import HEAD_BYTES, protocol
 from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
 from app.gate import Gate, check_exposure
 from app.middleware import BodyLimit, RequestLog, encode
@@ -88,6 +89,13 @@ def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) ->
     lectern = make(settings)
     config = uvicorn.Config(
         create_app(settings, make=lambda _: lectern),
+        http=protocol(
+            head_timeout=settings.head_timeout,
+            stall_timeout=settings.body_timeout,
+            connections=settings.max_connections,
+        ),
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
         host=settings.host,
         port=settings.port,
         root_path=settings.root_path,

@@ -10,10 +10,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import problems, telemetry
-from app.errors import AppError, Malformed, TooLarge
+from app.errors import AppError, Malformed, QueueFull, TooLarge
 
 DRAIN_SECONDS = 2.0  # how long a refused body is read and dropped, so that its sender gets to see the refusal
 DRAIN_BYTES = 64 * 1024 * 1024
+URL_BYTES = 8_192  # of path and query
+HEADER_BYTES = 32_768  # of all names and values
+LEAST_RATE = 1_024  # bytes a second of a body, once its first seconds are over: no client holds a request for hours
+BODIES_AT_ONCE = 8  # of the largest size: more bytes of bodies than these are never held in memory together
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
 
@@ -57,22 +61,32 @@ class RequestLog:
             telemetry.request_id.reset(token)
 
 
+def check_head(scope: Scope) -> None:
+    """Raise Malformed for a URL or headers that are longer than any client of ours needs."""
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:
+        raise Malformed(f"the URL is over {URL_BYTES} bytes")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+        raise Malformed(f"the headers are over {HEADER_BYTES} bytes")
+
+
 class BodyLimit:
     """Refuses a body over the limit before it is read whole, by its declared length or while it streams in.
 
-    A client that stops sending for `timeout` seconds is given up.
+    A client that sends nothing for `timeout` seconds is given up, and so is one that sends almost nothing.
     """
 
     def __init__(self, app: ASGIApp, *, limit: int, timeout: float) -> None:
         self._app = app
         self._limit = limit
         self._timeout = timeout
+        self._held = 0  # bytes of all bodies that are being received or worked on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = time.monotonic()
         declared = Headers(scope=scope).get("content-length", "")
         seen = 0
         whole = False
@@ -83,15 +97,20 @@ class BodyLimit:
             nonlocal seen, whole, refused
             if whole:
                 return await receive()
+            left = self._timeout + seen / LEAST_RATE - (time.monotonic() - began)
             try:
-                message = await asyncio.wait_for(receive(), self._timeout)
+                message = await asyncio.wait_for(receive(), max(0.0, min(self._timeout, left)))
             except TimeoutError:
-                refused = Malformed(f"the body stopped arriving for {self._timeout:g} seconds")
+                refused = Malformed(f"the body stopped arriving for {self._timeout:g} seconds, or arrives too slowly")
                 raise refused from None
             seen += len(message.get("body", b""))
+            self._held += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if seen > self._limit:
                 refused = TooLarge(f"the body is over the limit of {self._limit} bytes")
+                raise refused
+            if self._held > BODIES_AT_ONCE * self._limit:
+                refused = QueueFull("too many large bodies are being received")
                 raise refused
             return message
 
@@ -110,6 +129,8 @@ class BodyLimit:
                 # Whatever became of the error further in, a refused body is answered here.
                 if refused is None or begun:
                     raise
+            finally:
+                self._held -= seen
         if refused is not None and not begun:
             await _refuse(refused, receive, send)
 

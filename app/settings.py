@@ -72,9 +72,11 @@ class Settings(BaseSettings):
         default=10.0, gt=0, le=60, description="Seconds of silence after which a stream sends a comment."
     )
     keep_alive: int = Field(default=75, ge=1, description="Seconds that an idle connection is kept open.")
+    head_timeout: float = Field(default=15.0, gt=0, description="Seconds that a client has for the head of a request.")
     body_timeout: float = Field(
-        default=60.0, gt=0, description="Seconds without a byte of a body before a client is dropped."
+        default=60.0, gt=0, description="Seconds without a byte of a body or reply before a client is dropped."
     )
+    max_connections: int = Field(default=1000, ge=1, description="Clients that may be connected; more answer 503.")
     shutdown_timeout: int = Field(
         default=30, ge=1, description="Seconds that requests under way get to finish at a shutdown."
     )

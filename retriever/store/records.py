@@ -139,7 +139,7 @@ def read_cursor(cursor: str) -> tuple[str, str]:
     """The inverse of `write_cursor`. Raises ValueError for anything else."""
     try:
         created_at, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError, TypeError) as error:
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise ValueError("not a cursor of this service: send the `next_cursor` of the page before") from error
     if not isinstance(created_at, str) or not isinstance(identifier, str):
         raise ValueError("not a cursor of this service: send the `next_cursor` of the page before")

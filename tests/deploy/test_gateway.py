@@ -1,5 +1,6 @@
 """The gateway's configuration in a real nginx on loopback, in front of a real service and of a scripted upstream."""
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -164,6 +165,13 @@ def test_the_gateway_takes_what_the_service_takes_and_refuses_one_byte_more(serv
     assert (problem["code"], problem["request_id"]) == ("too_large", "big")
     assert str(LIMIT) in problem["detail"]
     assert over.headers["Content-Type"] == "application/problem+json"
+
+
+def test_urls_and_headers_that_are_too_long_are_the_same_problem_from_both(served: Gateway) -> None:
+    for query, header in ("q" * 9_000, ""), ("q" * 20_000, ""), ("", "q" * 40_000), ("", "q" * 90_000):
+        with contextlib.suppress(httpx.WriteError, httpx.ReadError):  # nginx ends the connection while it is sent
+            reply = served.client.get(f"/livez?{query}", headers={"X-A": header})
+            assert (reply.status_code, reply.json()["code"]) == (400, "malformed")
 
 
 def test_the_limits_in_the_configuration_are_those_of_the_settings() -> None:
