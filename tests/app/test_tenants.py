@@ -235,7 +235,8 @@ def statements(world: World) -> Iterator[list[str]]:
     engine = world.client.app.state.lectern.store._db._engine
 
     def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        found.append(statement)
+        if "FROM keys" not in statement and statement != "BEGIN":  # the key is looked up now and then
+            found.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
     yield found
