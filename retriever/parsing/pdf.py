@@ -13,6 +13,7 @@ from retriever.errors import LimitExceeded, NoText, UnreadableFile
 from retriever.parsing.limits import Limits
 from retriever.parsing.normalization import normalize
 from retriever.parsing.outline import Heading, sections_of
+from retriever.parsing.pdf_columns import in_reading_order
 from retriever.parsing.pdf_layout import Line, Spot, Words, headings_by_size, page_text, spacing_of, without_furniture
 from retriever.parsing.plain import find_headings
 from retriever.types import Page, ParsedDocument
@@ -27,6 +28,8 @@ _LINE_ENDS = frozenset([0x0A, 0x0D])
 # for the line's end too.
 _HYPHENS = frozenset([0x02, 0xFFFE])
 _SOFT_HYPHEN = "\xad"
+_SPACE = 0x20
+_WIDEST_GAP = 1.2  # of type sizes: between two words of a justified line
 _MOST_BOOKMARKS = 10_000
 
 
@@ -61,6 +64,7 @@ def parse_pdf(data: bytes, *, limits: Limits) -> ParsedDocument:
             characters += sum(len(line.text) for line in pages[-1])
             if characters > limits.characters:
                 raise LimitExceeded(f"the PDF has more than {limits.characters:,} characters of text")
+    pages = without_furniture(pages)
     if not any(pages):
         raise _nothing(count, broken)
     return _assembled(pages, bookmarks, title=title, broken=broken)
@@ -71,7 +75,6 @@ def _assembled(
 ) -> ParsedDocument:
     """Joins the pages' texts. Sections are the bookmarks', else by the headings' type size, else as in plain text."""
     empty = [number for number, lines in enumerate(pages, start=1) if not lines and number not in broken]
-    pages = without_furniture(pages)
     spacing = spacing_of(pages)
     words = Words(line.text for lines in pages for line in lines)
     parts: list[str] = []
@@ -216,7 +219,7 @@ def _lines(document: pypdfium2.PdfDocument, index: int) -> list[Line] | None:
         try:
             text_page = page.get_textpage()
             try:
-                return list(_lines_of(text_page.raw))
+                return in_reading_order(list(_pieces_of(text_page.raw)))
             finally:
                 text_page.close()
         except pypdfium2.PdfiumError:
@@ -225,21 +228,36 @@ def _lines(document: pypdfium2.PdfDocument, index: int) -> list[Line] | None:
             page.close()
 
 
-def _lines_of(raw: "ctypes._Pointer[ctypes.c_int]") -> Iterator[Line]:
-    """Splits a text page's characters into lines; their places are asked for at a line's ends only."""
+def _pieces_of(raw: "ctypes._Pointer[ctypes.c_int]") -> Iterator[Line]:
+    """Splits a text page's characters into lines, and these where a wide gap parts them.
+
+    Characters' places are asked for at the ends of pieces only, and beside each space that PDFium put in for a gap.
+    """
     units: list[int] = []
     places: list[int] = []
     for place in range(pdfium.FPDFText_CountChars(raw)):
         unit = pdfium.FPDFText_GetUnicode(raw, place)
-        if unit not in _LINE_ENDS and unit not in _HYPHENS:
+        if unit == _SPACE and places and pdfium.FPDFText_IsGenerated(raw, place) == 1 and _parts(raw, place):
+            ended, hyphenated = True, False
+        else:
+            hyphenated = unit in _HYPHENS
+            ended = hyphenated or unit in _LINE_ENDS
+        if not ended:
             units.append(unit)
             places.append(place)
         elif units:
-            if (line := _line(raw, units, places, hyphenated=unit in _HYPHENS)) is not None:
+            if (line := _line(raw, units, places, hyphenated=hyphenated)) is not None:
                 yield line
             units, places = [], []
     if units and (line := _line(raw, units, places, hyphenated=False)) is not None:
         yield line
+
+
+def _parts(raw: "ctypes._Pointer[ctypes.c_int]", place: int) -> bool:
+    """Whether the gap that a generated space stands for is wider than any between two words."""
+    (left, y), (right, y_after) = _origin(raw, place - 1), _origin(raw, place + 1)
+    size = _size(raw, place - 1)
+    return right - left > (_WIDEST_GAP + 0.6) * size and abs(y - y_after) < 0.5 * size
 
 
 def _line(
@@ -255,8 +273,13 @@ def _line(
     inked = [place for place, unit in zip(places, units, strict=True) if unit not in (0x20, 0xA0)]
     left, y = _origin(raw, inked[0])
     right, _ = _origin(raw, inked[-1])
-    size = float(pdfium.FPDFText_GetFontSize(raw, inked[len(inked) // 2])) * _scale(raw, inked[len(inked) // 2])
-    return Line(text=text, left=left, right=right + size / 2, y=y, size=size or 1.0, hyphenated=hyphenated)
+    size = _size(raw, inked[len(inked) // 2])
+    return Line(text=text, left=left, right=right + size / 2, y=y, size=size, hyphenated=hyphenated)
+
+
+def _size(raw: "ctypes._Pointer[ctypes.c_int]", place: int) -> float:
+    """The type size of a character, in points."""
+    return float(pdfium.FPDFText_GetFontSize(raw, place)) * _scale(raw, place) or 1.0
 
 
 def _origin(raw: "ctypes._Pointer[ctypes.c_int]", place: int) -> tuple[float, float]:

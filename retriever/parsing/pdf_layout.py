@@ -7,7 +7,7 @@ that ends early, a list marker.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +15,8 @@ from retriever.parsing.outline import Heading
 
 _USUAL_SPACING = 1.2  # of lines, in font sizes: the default of most writers
 _FEWEST_REPEATS = 3
+_GAP = 1.6  # type sizes between two base lines: more than between the lines of a text
+_EDGE_ROWS = 3  # at the head and the foot of a page that may be furniture
 _HEADING_SIZE = 1.12  # times the text's: the smallest step that writers' styles take is from 12 to 14
 _LONGEST_HEADING = 160
 _MOST_HEADINGS = 0.2  # of the characters
@@ -22,6 +24,10 @@ _ITEM = re.compile(r"(?:[-*•‣◦▪●○–—·]|\(?(?:\d{1,2}|[a-z]|[ivx]
 _LEADERS = re.compile(r"(?:\s?\.){4}")  # of a table of contents
 _ENDS = re.compile(r"""[.!?:;。！？：；]["'”’)\]」』）]*$""")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
+_ROMAN = re.compile(r"(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})")
+_DIGITS = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+_NUMBER = re.compile(r"\W*(?:page|p|seite|第)?[\W\s]*(?:\d+|[ivxlc]+)\s*(?:(?:of|von|/)\s*\d+|页)?\W*", re.IGNORECASE)
+_Key = tuple[str, int, int | None]
 _BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 
 
@@ -30,7 +36,7 @@ class Line:
     """A line of a page: its text, where it begins and ends, its base line and its type size.
 
     Positions are in points, upwards from the page's foot. `hyphenated` where it ended with a hyphen that `text` leaves
-    out.
+    out. `cells` is more than 1 for a row of a table.
     """
 
     text: str
@@ -39,6 +45,7 @@ class Line:
     y: float
     size: float
     hyphenated: bool
+    cells: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,45 +110,87 @@ def _rounded(size: float) -> float:
 
 
 def without_furniture(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages without running heads and feet and page numbers; of a head that repeats, the first one stays.
+    """The pages without running heads and feet and page numbers.
 
-    Only the first and last lines of a page are looked at, and only what at least three pages show at the same height
-    goes: the same words, or words with a number that grows by one a page.
+    Only the outermost lines of a page are looked at, from the edge inwards up to the first that is none, and only what
+    at least three pages show at the same height goes: the same words, or words with a number that grows by one a page.
+    Of words that repeat, one stays: the first head, where a title may be, and the last foot, where no sentence goes on.
+    A page's only line goes for its number where it is nothing else.
     """
-    seen: dict[tuple[str, int, int | None], list[int]] = {}
+    seen: dict[_Key, list[int]] = {}
     for number, lines in enumerate(pages):
-        for line in _outermost(lines):
+        for line in {id(line): line for rows in _edges(lines) for row in _outer(rows) for line in row}.values():
             for key in _furniture_keys(line, number):
                 seen.setdefault(key, []).append(number)
     repeated = {key: numbers for key, numbers in seen.items() if len(set(numbers)) >= _FEWEST_REPEATS}
     kept: list[list[Line]] = []
     for number, lines in enumerate(pages):
-        edges = _outermost(lines)
-        gone = []
-        for line in edges:
-            same = [key for key in _furniture_keys(line, number) if key in repeated]
-            counted = any(key[2] is not None for key in same)
-            if counted or any(repeated[key][0] != number for key in same):
-                gone.append(line)
-        kept.append([line for line in lines if not any(line is other for other in gone)])
+        gone: set[int] = set()
+        for rows, staying in zip(_edges(lines), (0, -1), strict=True):
+            for line, keys in _furniture(rows, number, repeated):
+                counted = any(key[2] is not None for key in keys) and (len(rows) > 1 or _NUMBER.fullmatch(line.text))
+                same = [repeated[key] for key in keys if key[2] is None]
+                if counted or any(numbers[staying] != number for numbers in same):
+                    gone.add(id(line))
+        kept.append([line for line in lines if id(line) not in gone])
     return kept
 
 
-def _outermost(lines: Sequence[Line]) -> list[Line]:
-    """The highest and the lowest line of a page, which need not be the first and the last."""
-    if len(lines) < 2:
-        return list(lines)
-    return [max(lines, key=lambda line: line.y), min(lines, key=lambda line: line.y)]
+def _furniture(
+    rows: Sequence[Sequence[Line]], number: int, repeated: Mapping[_Key, Sequence[int]]
+) -> list[tuple[Line, list[_Key]]]:
+    """The lines of an edge of a page that other pages have too, with what they share.
+
+    What is more than the outermost row ends with a gap, as the text's own lines do not.
+    """
+    found: list[tuple[Line, list[_Key]]] = []
+    apart = 0
+    for place, row in enumerate(_outer(rows)):
+        keys = [[key for key in _furniture_keys(line, number) if key in repeated] for line in row]
+        if not all(keys):
+            break
+        found.extend(zip(row, keys, strict=True))
+        following = rows[place + 1] if place + 1 < len(rows) else None
+        if place == 0 or following is None or abs(row[0].y - following[0].y) > _GAP * row[0].size:
+            apart = len(found)
+    return found[:apart]
 
 
-def _furniture_keys(line: Line, number: int) -> list[tuple[str, int, int | None]]:
+def _edges(lines: Sequence[Line]) -> tuple[list[list[Line]], list[list[Line]]]:
+    """The rows of a page from the head down and from the foot up, whatever order they were written in."""
+    rows: list[list[Line]] = []
+    for line in sorted(lines, key=lambda line: -line.y):
+        if rows and rows[-1][0].y - line.y < 0.5 * line.size:
+            rows[-1].append(line)
+        else:
+            rows.append([line])
+    return rows, rows[::-1] if len(rows) > 1 else []
+
+
+def _outer(rows: Sequence[Sequence[Line]]) -> Sequence[Sequence[Line]]:
+    """Those that may be furniture: at most half of them, so that a page of two lines keeps one."""
+    return rows[: max(1, min(_EDGE_ROWS, len(rows) // 2))]
+
+
+def _furniture_keys(line: Line, number: int) -> list[_Key]:
     """What a line would share with its likes on other pages: words and height, and a page number less the page."""
     height = round(line.y)
-    keys: list[tuple[str, int, int | None]] = [(line.text, height, None)]
+    keys: list[_Key] = [(line.text, height, None)]
+    if (roman := _roman(line.text.strip("-–— .").lower())) > 0:
+        keys.append(("#", height, roman - number))
     for match in re.finditer(r"\d{1,4}", line.text):
         masked = f"{line.text[: match.start()]}#{line.text[match.end() :]}"
         keys.append((masked, height, int(match.group()) - number))
     return keys
+
+
+def _roman(numeral: str) -> int:
+    """The value of a small Roman numeral, of a page before the first chapter; 0 of anything else."""
+    match = _ROMAN.fullmatch(numeral)
+    if match is None or not numeral:
+        return 0
+    values = [_DIGITS[letter] for letter in numeral]
+    return sum(-value if value < max(values[place:]) else value for place, value in enumerate(values))
 
 
 def spacing_of(pages: Iterable[Sequence[Line]]) -> float:
@@ -201,6 +250,8 @@ def _joint(lines: Sequence[Line], number: int, spacing: float) -> str:
     gap = above.y - line.y
     ended = bool(_ENDS.search(above.text))
     goes_on = line.text[0].islower() and not ended
+    if line.cells > 1 or above.cells > 1:
+        return "\n" if line.cells > 1 and above.cells > 1 and 0 <= gap < 4 * size else "\n\n"
     if abs(gap) < 0.3 * size:
         return " "  # one line, in two pieces
     if gap < 0:  # to the head of another column

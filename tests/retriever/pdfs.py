@@ -3,19 +3,21 @@
 import hashlib
 from collections.abc import Sequence
 
+Placed = tuple[int, int, str]
 LEADING = 14
 SIZE = 12
 _PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 
 
 def pdf(
-    pages: Sequence[Sequence[str]],
+    pages: Sequence[Sequence[str] | Sequence[Placed]],
     *,
     title: str | None = None,
     outline: Sequence[tuple[int, str, int]] = (),
     password: bytes | None = None,
 ) -> bytes:
-    """A PDF file. A page is its lines, an empty one is a gap; `# ` before a line sets it large.
+    """A PDF file. A page is its lines, an empty one is a gap; `# ` before a line sets it large. Or it is texts (x, y,
+    text) in points, written in their order.
 
     `outline` has rows of (level from 1, title, page from 0).
     """
@@ -46,10 +48,15 @@ def pdf(
     return _file(objects, trailer)
 
 
-def _content(lines: Sequence[str]) -> bytes:
+def _content(lines: Sequence[str] | Sequence[Placed]) -> bytes:
     out = [b"BT"]
     y = 780
     for line in lines:
+        if not isinstance(line, str):
+            x, at, words = line
+            text = words.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
+            out.append(b"/F1 10 Tf 1 0 0 1 %d %d Tm (%s) Tj" % (x, at, text.encode("cp1252")))
+            continue
         size = 20 if line.startswith("# ") else SIZE
         text = line.removeprefix("# ").replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
         if line:
