@@ -38,7 +38,7 @@ class VectorCache:
         self._encoder, self._path = encoder, path
         self._rows: dict[bytes, NDArray[np.float16]] = {}
         if path.exists():
-            stored = np.load(path)
+            stored = np.load(path, allow_pickle=False)
             self._rows = dict(zip((key.tobytes() for key in stored["keys"]), stored["vectors"], strict=True))
 
     def encode(self, texts: Sequence[str], progress: ProgressCallback) -> None:

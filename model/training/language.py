@@ -82,7 +82,7 @@ def train(recipe: Recipe) -> LanguageModel:
     accelerator.register_for_checkpointing(carried)
     progress = Progress(recipe.out, total=each * recipe.epochs)
     if progress.step:
-        accelerator.load_state(str(progress.checkpoint))
+        progress.load(accelerator)
     for step, (inputs, targets) in _steps(texts, recipe, done=progress.step, each=each):
         if (step - 1) % each == 0:
             carried.memory = ()  # an epoch lays the texts anew

@@ -108,7 +108,7 @@ def train(recipe: Recipe) -> ReaderNetwork:
     accelerator.register_for_checkpointing(averaged)
     progress = Progress(recipe.out, total=total)
     if progress.step:
-        accelerator.load_state(str(progress.checkpoint))
+        progress.load(accelerator)
     left = islice(_steps(epochs, tokenizer, done=progress.step), total - progress.step)
     for step, batch in left:
         losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)

@@ -91,7 +91,7 @@ def train(recipe: Recipe) -> SalienceNetwork:
     accelerator.register_for_checkpointing(averaged)
     progress = Progress(recipe.out, total=len(plan))
     if progress.step:
-        accelerator.load_state(str(progress.checkpoint))
+        progress.load(accelerator)
     for step, batch in enumerate(plan[progress.step :], start=progress.step + 1):
         vectors, features, query, targets, mask = (part.to(accelerator.device) for part in _collate(batch, recipe))
         with accelerator.autocast():

@@ -17,12 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 class Server:
     """A running server on a free loopback port; its standard error is its log."""
 
-    def __init__(self, data_dir: Path, *, module: str = "tests.app.served", **settings: str) -> None:
+    def __init__(
+        self, data_dir: Path, *, module: str = "tests.app.served", under: Sequence[str] = (), **settings: str
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LECTERN_")}
         environment |= {"LECTERN_DATA_DIR": str(data_dir), "LECTERN_PORT": "0", "OMP_NUM_THREADS": "1"}
         environment |= {f"LECTERN_{name.upper()}": value for name, value in settings.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+            [*under, sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
         )
         self.log: list[dict] = []
         self.url = self._started()
