@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import cli_backup as backup
 from app import cli_eval as evaluate
 from app import cli_keys as keys
 from app import terminal
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
     handed_out = commands.add_parser("keys", help="hand out API keys", description=keys.__doc__)
     keys.add_commands(handed_out.add_subparsers(metavar="WHAT", required=True), data)
+    backup.add_commands(command, data)
     evaluation = commands.add_parser("eval", help="measure quality on your own data", description=evaluate.__doc__)
     evaluate.add_commands(evaluation.add_subparsers(metavar="WHAT", required=True))
     command("version", _version, "print the version")

@@ -99,6 +99,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.StorageFull: Meaning(status=507, code="storage", title="No space is left", opaque=True),
     retriever_errors.StoreOlder: INTERNAL,
     retriever_errors.StoreNewer: INTERNAL,
+    retriever_errors.BackupBroken: INTERNAL,
     retriever_errors.IndexCorrupt: INTERNAL,
     model_errors.ModelError: INTERNAL,
     model_errors.WeightsMissing: INTERNAL,

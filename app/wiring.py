@@ -67,6 +67,14 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
     """
     torch.set_num_threads(settings.threads or min(torch.get_num_threads(), free_cores()))
     held = hold(settings.data_dir / "lock")  # before anything is opened: a newer Lectern would migrate the store
+    try:
+        return _built(settings, held, encoder=encoder, reader=reader)
+    except BaseException:
+        held.close()
+        raise
+
+
+def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, reader: Reader | None) -> Lectern:
     inference = Inference(
         encoder or load_encoder(settings.encoder),
         reader or LongformerReader.load(settings.reader_path),

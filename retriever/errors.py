@@ -15,7 +15,8 @@ RetrieverError
 │   │   └── StoreCorrupt      its file is damaged, or is no store: restore a backup
 │   ├── StorageFull           no space left; nothing was half-written
 │   ├── StoreOlder            the schema was written by an older Lectern, and must not be changed now
-│   └── StoreNewer            the schema was written by a newer Lectern
+│   ├── StoreNewer            the schema was written by a newer Lectern
+│   └── BackupBroken          a backup is not whole, or is none
 └── IndexCorrupt              an index file fails its checksum; it is rebuilt from the store
 """
 
@@ -86,6 +87,10 @@ class StoreOlder(StoreError):
 
 class StoreNewer(StoreError):
     """The schema was written by a newer Lectern than this one."""
+
+
+class BackupBroken(StoreError):
+    """A backup is not as it was written, was cut short, or is none; nothing was changed."""
 
 
 class IndexCorrupt(RetrieverError):

@@ -9,6 +9,7 @@ kill two hundred. Models are those of `tests/fakes.py`, and what happens at a si
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
@@ -23,6 +24,8 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+EVERYTHING = ("app.main", "app.cli", "app.local", "tests.fakes", "tests.chaos.points")
+EVERYTHING += ("uvicorn.loops.auto", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on", "multipart")
 PATIENCE = 60.0  # seconds until a start that should take less than one is given up
 
 
@@ -101,7 +104,7 @@ class Nursery:
                 url = "http://" + started[0].split(" running on http://")[1].split()[0]
                 if _is_ready(url):
                     return Child(nursery=self, pid=child.pid, log=log, url=url, started_s=time.monotonic() - begun)
-            time.sleep(0.002)
+            time.sleep(0.01)
         return child
 
     def close(self) -> None:
@@ -137,15 +140,12 @@ def main() -> None:
                 _become(order)
             children.add(pid)
             answer = {"pid": pid}
-        print(json.dumps(answer), flush=True)  # noqa: T201 - the answer
+        print(json.dumps(answer), flush=True)
 
 
 def _import_everything() -> None:
-    import uvicorn.loops.auto
-    import uvicorn.protocols.http.auto  # noqa: F401
-
-    import tests.chaos.points
-    import tests.fakes  # noqa: F401
+    for name in EVERYTHING:
+        importlib.import_module(name)
 
 
 def _become(order: Mapping[str, Any]) -> None:
@@ -160,6 +160,7 @@ def _become(order: Mapping[str, Any]) -> None:
         from tests.chaos import points
 
         points.make_small()
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if order["point"] is not None:
             points.arm(order["point"], order["nth"], at_once=order["arguments"][0] != "serve")
         status = cli.main(order["arguments"], make=_with_fakes)

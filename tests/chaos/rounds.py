@@ -15,7 +15,7 @@ from tests.chaos.points import SERVING
 from tests.chaos.world import World
 
 WRITERS, SEARCHERS = 3, 1
-LONGEST = 0.5  # seconds until a kill at a random moment
+LONGEST = 0.8  # seconds until a kill at a random moment
 PATIENCE = 4.0  # seconds until a point that was not passed is given up: then it is killed all the same
 ANY_MOMENT, STARTING = "a random moment", "while it starts"
 KILLED = -9
@@ -90,7 +90,7 @@ class Rounds:
         threads, raised = at_once([each.run for each in (*writers, *searchers)])
         limit = time.monotonic() + (PATIENCE if what in SERVING else chance.uniform(0.01, LONGEST))
         while server.alive() and time.monotonic() < limit and not raised:
-            time.sleep(0.002)
+            time.sleep(0.005)
         if what in SERVING and server.alive():
             self.tally.missed[what] += 1
         server.kill()

@@ -1,0 +1,64 @@
+"""`lectern backup` and `lectern restore`: the whole store in one file, and back; neither loads a model."""
+
+import argparse
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import terminal
+from app.cli_support import CommandError, settings_of
+
+if TYPE_CHECKING:
+    from app.local import Make
+    from retriever.store.backup import Manifest
+
+
+def add_commands(command: Any, data: argparse.ArgumentParser) -> None:
+    """Add both to the parser of `lectern`; `command` is how it adds one, `data` brings `--data`."""
+    backup = command("backup", _backup, "write all that is kept to a file, also while the service runs", data)
+    backup.add_argument("file", metavar="FILE", type=Path, help="the backup to write")
+    restore = command("restore", _restore, "put a backup into an empty data directory, once it has proved whole", data)
+    restore.add_argument("file", metavar="FILE", type=Path, help="the backup to read")
+    restore.add_argument("--replace", action="store_true", help="also where there is a store, which is kept aside")
+    restore.add_argument("--check", action="store_true", help="only say whether the backup is whole")
+
+
+def _backup(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from retriever.store.backup import back_up
+
+    store = _store(arguments)
+    if arguments.file.absolute().parent == store.absolute().parent:
+        raise CommandError(f"'{arguments.file}' is in the data directory and would be lost with it: name another place")
+    version = importlib.metadata.version("lectern")
+    manifest = back_up(store, arguments.file, made_by=f"lectern {version}")
+    terminal.say(f"'{arguments.file}': {_told(manifest)}")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace, make: "Make | None") -> int:
+    from retriever.store.backup import restore, verify
+
+    if arguments.check:
+        terminal.say(f"'{arguments.file}' is whole: {_told(verify(arguments.file))}")
+        return 0
+    store = _store(arguments)
+    manifest = restore(arguments.file, store, replace=arguments.replace)
+    terminal.say(f"'{store.parent}' now has {_told(manifest)}; the indexes are built at the next start")
+    return 0
+
+
+def _store(arguments: argparse.Namespace) -> Path:
+    from retriever.store.backup import store_file
+
+    try:
+        return store_file(settings_of(arguments).store_url)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+
+
+def _told(manifest: "Manifest") -> str:
+    count = manifest.rows
+    return (
+        f"{count['documents']} documents, {count['passages']} passages, {manifest.size / 1e6:.1f} MB, "
+        f"of {manifest.created_at}"
+    )

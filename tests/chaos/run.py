@@ -1,0 +1,72 @@
+"""Kill the service a few hundred times, and write down what it cost: `make chaos`.
+
+    python -m tests.chaos.run [--kills 200] [--seed N]
+
+A new data directory every FRESH kills, so that young stores are killed as well as old ones. Writes
+bench/results/chaos.json: kills by place, acknowledged writes, how many of these were lost (the first one ends the run
+with an error that names the seed), and seconds from the start of a process to its readiness.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from app.evaluation.statistics import percentile
+from bench.records import RESULTS, write_result
+from tests.chaos.nursery import nursery
+from tests.chaos.rounds import Rounds, Tally, plan
+
+FRESH = 50
+SEED = 20
+
+
+def measure(kills: int, seed: int) -> dict[str, Any]:
+    """The payload of chaos.json. Raises Trouble when something that was acknowledged does not hold."""
+    tallies: list[Tally] = []
+    begun = time.monotonic()
+    with nursery() as nest:
+        planned = plan(kills, seed)
+        for first in range(0, kills, FRESH):
+            with tempfile.TemporaryDirectory(prefix="lectern-chaos-") as folder:
+                rounds = Rounds(nest, Path(folder), seed=seed + first)
+                for place in planned[first : first + FRESH]:
+                    rounds.run(place)
+                    print(f"{sum(each.kills.total() for each in [*tallies, rounds.tally])} {place}", file=sys.stderr)
+                rounds.finish()
+                tallies.append(rounds.tally)
+    starts = [seconds for each in tallies for seconds in each.starts_s]
+    places: dict[str, int] = {}
+    for place, count in sorted(item for each in tallies for item in each.kills.items()):
+        places[place] = places.get(place, 0) + count
+    missed = sum(each.missed.total() for each in tallies)
+    return {
+        "command": f"python -m tests.chaos.run --kills {kills} --seed {seed}",
+        "seed": seed,
+        "kills": sum(places.values()),
+        "kills_at": places,
+        "kills_that_missed_their_place": missed,
+        "acknowledged_writes": sum(each.acknowledged for each in tallies),
+        "lost_writes": 0,
+        "searches_during_writes": sum(each.searches for each in tallies),
+        "restart_s": {"p50": round(percentile(starts, 50), 3), "max": round(max(starts), 3)},
+        "minutes": round((time.monotonic() - begun) / 60, 1),
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Kill the service many times and check it each time.")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=SEED)
+    arguments = parser.parse_args()
+    payload = measure(arguments.kills, arguments.seed)
+    print(json.dumps(payload, indent=2))
+    print(f"written to {write_result('chaos', payload).relative_to(RESULTS.parents[1])}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
