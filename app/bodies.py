@@ -1,5 +1,6 @@
 """Request bodies in, replies out: strict JSON, one multipart file, problems for everything else."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from app.errors import Invalid, Malformed, UnsupportedMediaType
 from app.middleware import encode
 from app.problems import field_errors
 from app.schemas import DocumentFields, DocumentUpload
+from retriever.store import Receipt
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,6 +28,8 @@ MAX_DEPTH = 64  # nesting of a request's JSON: far more than the contract has, f
 MAX_VALUES = 100_000  # lists, objects and items of a request's JSON: each takes up to 20 times its bytes in memory
 LARGE_BODY = 262_144  # bytes from which parsing would hold up other requests: it goes to a thread
 MAX_NAME = 255
+MAX_LINES = 10_000  # of a batch: its result has to stay readable
+LINE_TYPES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -68,6 +72,53 @@ async def read_upload(request: Request) -> Upload:
     if kind == "multipart/form-data":
         return await _read_form(request)
     raise UnsupportedMediaType("send the document as application/json or as multipart/form-data with a field 'file'")
+
+
+async def read_lines(request: Request) -> tuple[list[tuple[int, bytes]], str]:
+    """The lines of a body of JSON Lines that hold anything, as (number from 1, bytes), and the SHA-256 of the body.
+
+    Raises UnsupportedMediaType, Malformed, and Invalid for none or too many.
+    """
+    if media_type_of(request) not in LINE_TYPES:
+        raise UnsupportedMediaType("send one JSON document a line with Content-Type: application/x-ndjson")
+    lines: list[tuple[int, bytes]] = []
+    digest, number, rest = hashlib.sha256(), 0, bytearray()
+    try:
+        async for chunk in request.stream():
+            digest.update(chunk)
+            first, *others = chunk.split(b"\n")
+            rest += first
+            for part in others:
+                number += 1
+                _add_line(lines, number, rest)
+                rest = bytearray(part)
+    except ClientDisconnect as error:
+        raise Malformed("the body ended early") from error
+    _add_line(lines, number + 1, rest)
+    if not lines:
+        raise invalid([{"loc": [], "msg": "give at least one document, a line each"}])
+    return lines, digest.hexdigest()
+
+
+def _add_line(lines: list[tuple[int, bytes]], number: int, line: bytes | bytearray) -> None:
+    if not line.strip():
+        return
+    if len(lines) == MAX_LINES:
+        raise invalid([{"loc": [], "msg": f"a batch has at most {MAX_LINES:,} documents: send several"}])
+    lines.append((number, bytes(line)))
+
+
+def receipt_of(key: str | None, *, scope: str, fingerprint: str) -> Receipt | None:
+    """The receipt of a request with an `Idempotency-Key`."""
+    return None if key is None else Receipt(scope=scope, key=key, fingerprint=fingerprint)
+
+
+def fingerprint_of(upload: Upload) -> str:
+    """What tells two uploads apart. Not the body itself: a form sent again has other boundaries."""
+    described = [upload.filename, upload.media_type, upload.title, upload.collection, dict(upload.metadata)]
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    digest.update(hashlib.sha256(upload.data).digest())
+    return digest.hexdigest()
 
 
 async def body_of(request: Request) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from app.inference import TextEncoder
 from retriever.chunking import split
+from retriever.errors import NotFound
 from retriever.parsing import parse, parse_text
 from retriever.store import Job, Store
 from retriever.types import ParsedDocument
@@ -91,3 +92,12 @@ class Ingesting:
             self._store.put_vectors(self._encoder.version, [key for key, _ in waiting], vectors)
             done += len(waiting)
             report(done)
+
+
+def forget_failed(store: Store, tenant: str, document_id: str) -> None:
+    """A refused upload leaves nothing behind: the document goes, unless it has a version or another upload."""
+    try:
+        if store.document(tenant, document_id).status == "failed":
+            store.delete_document(tenant, document_id)
+    except NotFound:
+        return

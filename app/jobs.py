@@ -15,7 +15,7 @@ from typing import Any
 from app import problems, telemetry
 from app.errors import Cancelled, ShuttingDown, Stopping
 from retriever.errors import NotFound, StoreError
-from retriever.store import Job, Store
+from retriever.store import Job, Receipt, Store
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
 ATTENTION_SECONDS = 0.5  # how often a job that waits for a request's work looks whether the service is stopping
@@ -49,6 +49,13 @@ class Context:
         if not self._runner.store.job_progress(self._job.tenant, self._job.id, done=done, total=total, unit=unit):
             raise Cancelled("the job was cancelled")
         self._runner.changed(self._job.id)
+
+    def run(self, job_id: str) -> Job:
+        """Run another job of this tenant now, on this thread; where another thread has it, wait. Raises Stopping."""
+        job = self._runner.run(self._job.tenant, job_id)
+        if job.status not in OVER:
+            raise Stopping("the service is stopping")
+        return job
 
 
 class Attached:
@@ -155,18 +162,36 @@ class Jobs:
             if thread.is_alive():
                 thread.join()
 
-    def submit(self, tenant: str, kind: str, payload: Mapping[str, Any], *, attached: Attached | None = None) -> Job:
-        """Queue a job, durably. With `attached`, the job takes over that work instead of doing it itself."""
+    def submit(
+        self,
+        tenant: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        attached: Attached | None = None,
+        receipt: Receipt | None = None,
+    ) -> Job:
+        """Queue a job, durably. With `attached`, the job takes over that work instead of doing it itself.
+
+        A `receipt` that is known gives the job that it was for. Raises ShuttingDown, OverQuota, KeyReused.
+        """
         if kind not in self._handlers:
             raise ValueError(f"no handler for jobs of kind {kind!r}")
         with self._wake:
             if self._stopping:
                 raise ShuttingDown("the service is stopping")
-            job = self.store.create_job(tenant, kind, payload)
-            if attached is not None:
+            job = self.store.create_job(tenant, kind, payload, receipt=receipt)
+            if attached is not None and job.status == "queued":
                 self._attached[job.id] = attached
         self.changed(job.id)
         return job
+
+    def run(self, tenant: str, job_id: str) -> Job:
+        """Run a job on the calling thread if it is queued, and wait until it is over or the service stops."""
+        job = self.store.claim_job(only=job_id)
+        if job is not None:
+            self._run(job)
+        return self.wait(tenant, job_id)
 
     def cancel(self, tenant: str, job_id: str) -> Job:
         """Cancel a job: at once where it is queued, after its slice where it runs. Raises NotFound."""

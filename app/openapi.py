@@ -20,6 +20,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.DocumentUpload,
     schemas.DocumentPatch,
     schemas.CollectionRequest,
+    schemas.BatchResult,
     schemas.Problem,
 )
 _ALWAYS = (405, 500, 503)  # what any route may answer
@@ -63,6 +64,12 @@ def upload_body() -> dict[str, Any]:
         "multipart/form-data": {"schema": form},
     }
     return {"requestBody": {"required": True, "content": content}}
+
+
+def lines_body() -> dict[str, Any]:
+    """The `openapi_extra` of a route that takes a document a line."""
+    schema = {"type": "string", "description": "a JSON document a line, each as `DocumentUpload`"}
+    return {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": schema}}}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

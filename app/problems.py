@@ -92,6 +92,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.NotFound: NOT_FOUND,
     retriever_errors.PreconditionFailed: Meaning(status=412, code="precondition", title="Not the current version"),
     retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),
+    retriever_errors.KeyReused: INVALID,
     retriever_errors.OverQuota: RATE_LIMITED,
     retriever_errors.StoreError: UNREACHABLE,
     retriever_errors.StoreUnavailable: UNREACHABLE,

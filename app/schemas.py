@@ -511,6 +511,24 @@ class LiveReply(Reply):
     alive: Literal[True] = True
 
 
+class BatchLine(Reply):
+    """What became of one line of a batch: a document, new (201) or known (200), or a problem with its status."""
+
+    line: int
+    status: int
+    id: str | None
+    version: str | None
+    problem: dict[str, Any] | None
+
+
+class BatchResult(Reply):
+    """The `result` of a batch's job: every line that held anything, in their order."""
+
+    results: list[BatchLine]
+    succeeded: int
+    failed: int
+
+
 class ProblemError(Reply):
     """One field that cannot be accepted; the submitted value is never repeated."""
 

@@ -9,11 +9,12 @@ from typing import IO
 import torch
 
 from app.answering import Answering
+from app.batches import Batches
 from app.desk import Desk
 from app.finding import Finder
 from app.inference import Inference, LaneEncoder, LaneReader, Reader, TextEncoder
 from app.ingesting import Ingesting
-from app.jobs import Jobs
+from app.jobs import Handler, Jobs
 from app.settings import Settings
 from app.summarizing import Summarizing
 from app.tasks import Tasks
@@ -90,7 +91,8 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
     summarizing = Summarizing(store, bulk)
     ingesting = Ingesting(store, indexes, bulk)
     tasks = Tasks(answering, summarizing)
-    jobs = Jobs(store, {"ingest": ingesting.run, **tasks.handlers()}, workers=settings.job_workers)
+    handlers: dict[str, Handler] = {"ingest": ingesting.run, "batch": Batches(store).run, **tasks.handlers()}
+    jobs = Jobs(store, handlers, workers=settings.job_workers)
     return Lectern(
         settings=settings,
         held=held,

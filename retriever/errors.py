@@ -9,6 +9,7 @@ RetrieverError
 ├── NotFound                  no such document, collection, version or job for this tenant
 ├── PreconditionFailed        If-Match named another version than the current one
 ├── Conflict                  a concurrent change got there first
+├── KeyReused                 a sender's key came with something else than before
 ├── OverQuota                 a tenant has as much as it may have
 ├── StoreError
 │   ├── StoreUnavailable      the store cannot be reached
@@ -55,6 +56,10 @@ class PreconditionFailed(RetrieverError):
 
 class Conflict(RetrieverError):
     """A concurrent change got there first; nothing was written."""
+
+
+class KeyReused(RetrieverError):
+    """A key that names one upload or job was sent again with something else; nothing was done."""
 
 
 class OverQuota(RetrieverError):

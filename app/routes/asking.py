@@ -6,7 +6,7 @@ from starlette.responses import Response
 from app import schemas, telemetry
 from app.bodies import read_json, reply
 from app.openapi import also_events, errors, json_body
-from app.routes.shared import answered, lectern_of, waiting_time
+from app.routes.shared import IdempotencyKey, answered, lectern_of, waiting_time
 from app.security import tenant_of
 from app.streams import streamed
 
@@ -25,7 +25,7 @@ _ERRORS = errors(400, 404, 409, 413, 415, 422)
     },
     openapi_extra=json_body(schemas.AskRequest),
 )
-async def ask(request: Request) -> Response:
+async def ask(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Answer one question, or a list, with citations; an answer that is not in the documents is null.
 
     With `stream`, as server-sent events; an `error` event carries a problem.
@@ -41,7 +41,13 @@ async def ask(request: Request) -> Response:
         )
     wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
     return await answered(
-        request, tenant, "ask", body, lambda attached: lectern.tasks.ask(tenant, body, attached), wait=wait
+        request,
+        tenant,
+        "ask",
+        body,
+        lambda attached: lectern.tasks.ask(tenant, body, attached),
+        wait=wait,
+        key=idempotency_key,
     )
 
 
@@ -56,7 +62,7 @@ async def ask(request: Request) -> Response:
     },
     openapi_extra=json_body(schemas.SummarizeRequest),
 )
-async def summarize(request: Request) -> Response:
+async def summarize(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
     """Summarize a source with cited sentences, and account for all that was read.
 
     With `stream`, as server-sent events; an `error` event carries a problem.
@@ -72,7 +78,13 @@ async def summarize(request: Request) -> Response:
         )
     wait = waiting_time(body.wait, lectern.settings.answer_wait, lectern.settings.max_wait)
     return await answered(
-        request, tenant, "summarize", body, lambda attached: lectern.tasks.summarize(tenant, body, attached), wait=wait
+        request,
+        tenant,
+        "summarize",
+        body,
+        lambda attached: lectern.tasks.summarize(tenant, body, attached),
+        wait=wait,
+        key=idempotency_key,
     )
 
 

@@ -1,22 +1,37 @@
 """`/documents`: create, replace, read, change, list and delete."""
 
-from typing import Annotated
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from app import schemas
-from app.bodies import Upload, attachment, invalid, location, read_json, read_upload, reply
+from app import problems, schemas
+from app.bodies import (
+    Upload,
+    attachment,
+    fingerprint_of,
+    invalid,
+    location,
+    read_json,
+    read_lines,
+    read_upload,
+    receipt_of,
+    reply,
+)
 from app.errors import JobFailed
-from app.openapi import errors, json_body, upload_body
-from app.routes.shared import document_reply, etag, if_match, lectern_of, waiting_time
+from app.ingesting import forget_failed
+from app.openapi import errors, json_body, lines_body, upload_body
+from app.routes.shared import IdempotencyKey, accepted, document_reply, etag, if_match, lectern_of, waiting_time
 from app.security import caller_of, tenant_of
 from app.wiring import Lectern
-from retriever.errors import Conflict, NotFound
-from retriever.store import Accepted
+from retriever.errors import Conflict
+from retriever.store import Receipt
 from retriever.types import Document
 
 router = APIRouter(tags=["documents"])
+REPLAYED = "Idempotent-Replayed"  # says of a reply that it is about something that was done before
 Wait = Annotated[float | None, Query(ge=0, le=3_600, description="seconds to wait until it is indexed")]
 NewId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
 _UPLOAD_ERRORS = errors(400, 404, 409, 413, 415, 422, 507)
@@ -34,10 +49,31 @@ _UPLOAD_ERRORS = errors(400, 404, 409, 413, 415, 422, 507)
     },
     openapi_extra=upload_body(),
 )
-async def create(request: Request, wait: Wait = None) -> Response:
+async def create(request: Request, wait: Wait = None, idempotency_key: IdempotencyKey = None) -> Response:
     """Add a document, as JSON text or as a file; the same bytes into the same collection are one document."""
     upload = await read_upload(request)
-    return await _accepted(request, upload, wait=wait)
+    if idempotency_key is None:
+        return await _accepted(request, upload, wait=wait)
+    return await _once(request, upload, wait=wait, key=idempotency_key)
+
+
+@router.post(
+    "/documents/batch",
+    summary="Add many documents",
+    status_code=202,
+    response_model=schemas.JobAcceptedReply,
+    responses=errors(400, 413, 415, 422, 507),
+    openapi_extra=lines_body(),
+)
+async def create_batch(request: Request, idempotency_key: IdempotencyKey = None) -> Response:
+    """Add a document a line, by a job whose result says of each line what became of it; a bad line fails alone."""
+    lines, digest = await read_lines(request)
+    lectern, tenant, quota = lectern_of(request), tenant_of(request), caller_of(request).quota
+    receipt = receipt_of(idempotency_key, scope="batch", fingerprint=digest)
+    payload = {"quota": {"documents": quota.documents, "bytes": quota.bytes}}
+    job = await lectern.desk.aside(lambda: lectern.store.create_batch(tenant, lines, payload=payload, receipt=receipt))
+    lectern.jobs.changed()
+    return accepted(request, job)
 
 
 @router.put(
@@ -169,6 +205,39 @@ async def read_file(request: Request, document_id: str) -> Response:
     return Response(data, media_type=media_type.encode("ascii", "ignore").decode(), headers=headers)
 
 
+async def _once(request: Request, upload: Upload, *, wait: float | None, key: str) -> Response:
+    """Accept an upload unless it was accepted under this key before; then reply as it was, or will be, replied to."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    fingerprint = await lectern.desk.aside(lambda: fingerprint_of(upload))
+    receipt = Receipt(scope="documents", key=key, fingerprint=fingerprint)
+    kept = await lectern.desk.aside(lambda: lectern.store.kept(tenant, receipt))
+    if kept is not None and kept.reply is not None:
+        return _replayed(request, kept.reply)
+    try:
+        found = await _accepted(request, upload, wait=wait, receipt=receipt)
+    except (Conflict, JobFailed) as error:
+        problem = problems.problem_of(error)
+        await lectern.desk.aside(lambda: lectern.store.keep_reply(tenant, receipt, {"problem": problem}))
+        raise
+    if found.status_code != 202:  # that would not be its last word
+        told = {"status": found.status_code, "body": json.loads(bytes(found.body))}
+        await lectern.desk.aside(lambda: lectern.store.keep_reply(tenant, receipt, told))
+    if kept is not None:
+        found.headers[REPLAYED] = "true"
+    return found
+
+
+def _replayed(request: Request, kept: Mapping[str, Any]) -> Response:
+    """The reply that a request with the same key got."""
+    if "problem" in kept:
+        raise JobFailed(kept["problem"])
+    body, status = kept["body"], int(kept["status"])
+    headers = {"ETag": f'"{body["version"]}"', REPLAYED: "true"}
+    if status == 201:
+        headers["Location"] = location(request, f"/documents/{body['id']}")
+    return reply(body, status=status, headers=headers)
+
+
 async def _accepted(
     request: Request,
     upload: Upload,
@@ -176,6 +245,7 @@ async def _accepted(
     wait: float | None,
     document_id: str | None = None,
     condition: str | None = None,
+    receipt: Receipt | None = None,
 ) -> Response:
     """Make an upload durable, wait for its ingest, and say how far it is."""
     lectern, tenant = lectern_of(request), tenant_of(request)
@@ -192,6 +262,7 @@ async def _accepted(
             if_match=condition,
             deduplicate=document_id is None,
             quota=caller_of(request).quota,
+            receipt=receipt,
         )
     )
     if taken.job_id is None:
@@ -202,7 +273,7 @@ async def _accepted(
         return _pending(request, taken.document, taken.job_id)
     job = await lectern.jobs.settled(tenant, taken.job_id, timeout=seconds)
     if job.status in ("failed", "cancelled"):
-        await lectern.desk.aside(lambda: _forget(lectern, tenant, taken))
+        await lectern.desk.aside(lambda: forget_failed(lectern.store, tenant, taken.document.id))
         if job.status == "cancelled":
             raise Conflict("the document was deleted, or its ingest cancelled, before it was indexed")
         raise JobFailed(job.problem or {})
@@ -219,15 +290,6 @@ def _pending(request: Request, document: Document, job_id: str) -> Response:
     """The 202 of a document that is durable and not indexed yet; a replaced one still shows its old version."""
     body = schemas.PendingDocumentReply(**document_reply(document).model_dump(), job=job_id)
     return reply(body, status=202, headers={"Location": location(request, f"/jobs/{job_id}")})
-
-
-def _forget(lectern: Lectern, tenant: str, taken: Accepted) -> None:
-    """A refused upload leaves nothing behind: the document goes, unless it has a version or another upload."""
-    try:
-        if lectern.store.document(tenant, taken.document.id).status == "failed":
-            lectern.store.delete_document(tenant, taken.document.id)
-    except NotFound:
-        return
 
 
 def _delete(lectern: Lectern, tenant: str, document_id: str, condition: str | None) -> None:

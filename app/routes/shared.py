@@ -1,18 +1,29 @@
 """What all routes share: the running Lectern, waiting, and the replies about documents and jobs."""
 
+import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from hashlib import sha256
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Header, Request
 from starlette.responses import Response
 
 from app import schemas
-from app.bodies import location, reply
+from app.bodies import location, receipt_of, reply
+from app.errors import JobFailed
 from app.jobs import Attached
 from app.wiring import Lectern
 from retriever.errors import PreconditionFailed
 from retriever.store import Job
 from retriever.types import Document
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[!-~]([ -~]{0,253}[!-~])?$",
+        description="a name of the sender's own for this request: sent again within a day, it is done once",
+    ),
+]
 
 
 def lectern_of(request: Request) -> Lectern:
@@ -93,17 +104,25 @@ async def answered(
     work: Callable[[Attached], Mapping[str, Any]],
     *,
     wait: float,
+    key: str | None = None,
 ) -> Response:
     """The result of work that is done within `wait` seconds, else a 202 with the job that it has become.
 
-    Who does not wait at all gets a job from the start.
+    Who does not wait at all gets a job from the start. A job that was made under the same `key` is waited for.
     """
     lectern = lectern_of(request)
+    sent = payload.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"wait", "stream"})
+    receipt = receipt_of(key, scope=kind, fingerprint=sha256(json.dumps(sent, sort_keys=True).encode()).hexdigest())
+    kept = await lectern.desk.aside(lambda: lectern.store.kept(tenant, receipt)) if receipt else None
+    if kept is not None:
+        job = await lectern.jobs.settled(tenant, str(kept.job_id), timeout=wait)
+        if job.status == "failed":
+            raise JobFailed(job.problem or {})
+        return accepted(request, job) if job.result is None else reply(job.result)
     attached = None
     if wait > 0:
         attached, result = await lectern.desk.begin(work, wait=wait)
         if result is not None:
             return reply(result)
-    sent = payload.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"wait", "stream"})
-    job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached))
+    job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached, receipt=receipt))
     return accepted(request, job)

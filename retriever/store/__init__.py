@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from retriever.errors import StoreCorrupt, StoreUnavailable
 from retriever.store import schema
 from retriever.store.assets import Assets
+from retriever.store.batches import Batches
 from retriever.store.collections import Collections
 from retriever.store.documents import Documents
 from retriever.store.engine import Database
@@ -19,6 +20,7 @@ from retriever.store.keys import Key, Keys
 from retriever.store.migrations import migrate, refuse_older
 from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
+from retriever.store.receipts import Kept, Receipt, Receipts
 from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, Quota, new_id, now
 from retriever.store.sentence_vectors import SentenceVectors
 
@@ -29,8 +31,10 @@ __all__ = [
     "Change",
     "Collection",
     "Job",
+    "Kept",
     "Key",
     "Quota",
+    "Receipt",
     "Store",
     "version_of",
 ]
@@ -38,7 +42,7 @@ __all__ = [
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Assets, Collections, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys):
+class Store(Assets, Batches, Collections, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys, Receipts):
     """The store of one instance. Safe to use from many threads."""
 
     def __init__(

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, up
 from retriever.errors import NotFound
 from retriever.store import schema
 from retriever.store.jobs import cancel_ingests
+from retriever.store.receipts import forget_replies
 from retriever.store.records import DEFAULT_COLLECTION, Collection, Part, collection_number, now
 
 
@@ -55,6 +56,7 @@ class Collections(Part):
             if number is None and name != DEFAULT_COLLECTION:
                 raise NotFound(f"no collection {name!r}")
             cancel_ingests(connection, inside)
+            forget_replies(connection, tenant, select(documents.c.id).where(inside))
             connection.execute(documents.delete().where(inside))
             connection.execute(schema.collections.delete().where(schema.collections.c.number == number))
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from retriever.errors import Conflict, OverQuota, PreconditionFailed
 from retriever.store import schema
 from retriever.store.jobs import cancel_ingests, check_queue, insert_job
+from retriever.store.receipts import Receipt, find_receipt, forget_replies, write_receipt
 from retriever.store.records import (
     INGEST,
     Accepted,
@@ -48,6 +49,7 @@ class Documents(Part):
         if_match: str | None = None,
         deduplicate: bool,
         quota: Quota = Quota(),
+        receipt: Receipt | None = None,
     ) -> Accepted:
         """Make an upload durable, with the job that will read it, in one transaction.
 
@@ -56,7 +58,8 @@ class Documents(Part):
         `deduplicate` finds the same bytes in the collection: then only its title and metadata change.
         `if_match` is a version that must be the visible one: raises PreconditionFailed, or Conflict when another
         replacement is under way. Raises OverQuota for what would go past the store's quota of each tenant; the limits
-        of `quota` stand in place of those.
+        of `quota` stand in place of those. A `receipt` that is known gives what the upload became when it was first
+        sent: raises KeyReused for another one's, NotFound where its document was deleted since.
         """
         sent: dict[str, Any] = {
             "collection": collection,
@@ -66,13 +69,19 @@ class Documents(Part):
         }
         sent |= {"metadata": dict(metadata), "sha256": hashlib.sha256(data).hexdigest()}
         with self._db.write() as connection:
+            kept = find_receipt(connection, tenant, receipt) if receipt else None
+            if kept is not None:
+                document = document_of(document_row(connection, tenant, str(kept.document_id)))
+                return Accepted(document=document, job_id=kept.job_id, created=kept.created, duplicate=False)
             if document_id is not None:
                 row = _find(connection, tenant, document_id)
                 check_match(connection, row, if_match)
             else:
                 row = _same_bytes(connection, tenant, sent) if deduplicate else None
                 if row is not None and row.status != "failed":
-                    return _duplicate(connection, row, sent)
+                    found = _duplicate(connection, row, sent)
+                    write_receipt(connection, tenant, receipt, document_id=row.id, job_id=found.job_id, created=False)
+                    return found
             _check_room(connection, tenant, self._quota.over(quota), row, size=len(data))
             ensure_collection(connection, tenant, collection)
             made = document_id or (new_id() if row is None else row.id)
@@ -83,6 +92,7 @@ class Documents(Part):
             connection.execute(insert(_revisions).values(**place, **values, **sent))
             connection.execute(insert(schema.files).values(**place, data=data, size=len(data)))
             document = document_of(document_row(connection, tenant, made))
+            write_receipt(connection, tenant, receipt, document_id=made, job_id=job_id, created=row is None)
         return Accepted(document=document, job_id=job_id, created=row is None, duplicate=False)
 
     def document(self, tenant: str, document_id: str) -> Document:
@@ -138,6 +148,7 @@ class Documents(Part):
             check_match(connection, row, if_match)
             mine = _documents.c.number == row.number
             cancel_ingests(connection, mine)
+            forget_replies(connection, tenant, [document_id])
             connection.execute(_documents.delete().where(mine))
             number = collection_number(connection, tenant, row.collection)
             if number is not None:

@@ -9,15 +9,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from retriever.errors import NotFound, OverQuota
+from retriever.errors import OverQuota
 from retriever.store import schema
+from retriever.store.receipts import LINES, Receipt, find_receipt, write_receipt
 from retriever.store.records import (
+    BATCH,
     INGEST,
     Job,
     Part,
     Quota,
     after_cursor,
     collection_number,
+    job_of,
+    job_row,
     log_change,
     new_id,
     now,
@@ -31,17 +35,24 @@ ALIVE = ("queued", "running")
 class Jobs(Part):
     """The jobs of every tenant."""
 
-    def create_job(self, tenant: str, kind: str, payload: Mapping[str, Any]) -> Job:
-        """Queue a job. `payload` is JSON, and all that the runner will know of it. Raises OverQuota."""
+    def create_job(self, tenant: str, kind: str, payload: Mapping[str, Any], *, receipt: Receipt | None = None) -> Job:
+        """Queue a job. `payload` is JSON, and all that the runner will know of it.
+
+        A `receipt` that is known gives the job that it was for. Raises OverQuota, KeyReused.
+        """
         with self._db.write() as connection:
+            kept = find_receipt(connection, tenant, receipt) if receipt else None
+            if kept is not None:
+                return job_of(job_row(connection, tenant, str(kept.job_id)))
             check_queue(connection, tenant, self._quota)
             job_id = insert_job(connection, tenant, kind, payload)
-            return _job_of(_row(connection, tenant, job_id))
+            write_receipt(connection, tenant, receipt, job_id=job_id, created=True)
+            return job_of(job_row(connection, tenant, job_id))
 
     def job(self, tenant: str, job_id: str) -> Job:
         """One job. Raises NotFound."""
         with self._db.read() as connection:
-            return _job_of(_row(connection, tenant, job_id))
+            return job_of(job_row(connection, tenant, job_id))
 
     def jobs(self, tenant: str, *, limit: int, cursor: str | None = None) -> tuple[list[Job], str | None]:
         """A page of jobs, oldest first, and the cursor of the next one. Raises ValueError for a bad cursor."""
@@ -51,15 +62,20 @@ class Jobs(Part):
         with self._db.read() as connection:
             rows = connection.execute(query.order_by(_jobs.c.created_at, _jobs.c.id).limit(limit + 1)).all()
         more = write_cursor(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-        return [_job_of(row) for row in rows[:limit]], more
+        return [job_of(row) for row in rows[:limit]], more
 
-    def claim_job(self, *, kinds: Collection[str] | None = None, share: int | None = None) -> Job | None:
+    def claim_job(
+        self, *, kinds: Collection[str] | None = None, share: int | None = None, only: str | None = None
+    ) -> Job | None:
         """Take the next queued job and mark it running, or None. Only one caller ever gets it.
 
         Tenants take turns: the one that has waited longest since its last claim is next, with its oldest job.
         `kinds` restricts the claim to these kinds; a tenant of which `share` jobs are running gets no further one.
+        `only` is the id of the one job to take.
         """
         queued = _jobs.c.status == "queued"
+        if only is not None:
+            queued &= _jobs.c.id == only
         if kinds is not None:
             queued &= _jobs.c.kind.in_(list(kinds))
         with self._db.write() as connection:
@@ -77,7 +93,7 @@ class Jobs(Part):
             _take_turn(connection, chosen.tenant)
             mine = _jobs.c.number == chosen.number
             connection.execute(update(_jobs).where(mine).values(status="running", updated_at=now()))
-            return _job_of(connection.execute(select(_jobs).where(mine)).one())
+            return job_of(connection.execute(select(_jobs).where(mine)).one())
 
     def requeue_running(self) -> int:
         """At start: put back what was running when the process ended; returns how many. Call it before any claim.
@@ -115,13 +131,13 @@ class Jobs(Part):
     def cancel_job(self, tenant: str, job_id: str) -> Job:
         """Cancel a queued job at once, ask a running one to stop; one that is over stays as it is. Raises NotFound."""
         with self._db.write() as connection:
-            row = _row(connection, tenant, job_id)
+            row = job_row(connection, tenant, job_id)
             _cancel(connection, row)
-            return _job_of(_row(connection, tenant, job_id))
+            return job_of(job_row(connection, tenant, job_id))
 
     def _over(self, tenant: str, job_id: str, status: str, **values: Any) -> None:
         with self._db.write() as connection:
-            row = _row(connection, tenant, job_id)
+            row = job_row(connection, tenant, job_id)
             if row.status in ALIVE:
                 _end(connection, row, status, **values)
 
@@ -189,6 +205,9 @@ def _end(connection: Connection, row: Row[Any], status: str, **values: Any) -> N
     connection.execute(update(_jobs).where(mine).values(status=status, updated_at=now(), **values))
     if status != "succeeded" and row.kind == INGEST:
         drop_revision(connection, row.tenant, row.payload["document_id"], row.id)
+    if row.kind == BATCH:
+        connection.execute(schema.batch_lines.delete().where(schema.batch_lines.c.job == row.number))
+        connection.execute(schema.receipts.delete().where(schema.receipts.c.scope == f"{LINES}{row.id}"))
 
 
 def _cancel(connection: Connection, row: Row[Any]) -> None:
@@ -204,28 +223,3 @@ def _take_turn(connection: Connection, tenant: str) -> None:
     known = connection.execute(update(table).where(table.c.tenant == tenant).values(turn=turn))
     if not known.rowcount:
         connection.execute(insert(table).values(tenant=tenant, turn=turn))
-
-
-def _row(connection: Connection, tenant: str, job_id: str) -> Row[Any]:
-    row = connection.execute(select(_jobs).where(_jobs.c.tenant == tenant, _jobs.c.id == job_id)).first()
-    if row is None:
-        raise NotFound(f"no job {job_id!r}")
-    return row
-
-
-def _job_of(row: Row[Any]) -> Job:
-    return Job(
-        tenant=row.tenant,
-        id=row.id,
-        kind=row.kind,
-        status=row.status,
-        done=row.done,
-        total=row.total,
-        unit=row.unit,
-        payload=row.payload,
-        result=row.result,
-        problem=row.problem,
-        cancelling=row.cancelling,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )

@@ -20,6 +20,7 @@ from retriever.types import Document
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 DEFAULT_COLLECTION = "default"  # exists from the start, for every tenant
 INGEST = "ingest"  # the kind of job that `accept` makes
+BATCH = "batch"  # the kind of job that takes many documents in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,12 @@ class Part:
 
 def now() -> str:
     """The time as ISO 8601 in UTC, with microseconds and `Z`."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return timestamp(datetime.now(UTC))
+
+
+def timestamp(moment: datetime) -> str:
+    """A time in UTC as the store writes it: in the order of time."""
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def new_id() -> str:
@@ -210,3 +216,31 @@ def log_change(connection: Connection, tenant: str, collection: int, document_id
     same = (table.c.collection == collection) & (table.c.document_id == document_id)
     connection.execute(table.delete().where(same))
     return inserted(connection, insert(table).values(tenant=tenant, collection=collection, document_id=document_id))
+
+
+def job_row(connection: Connection, tenant: str, job_id: str) -> Row[Any]:
+    """The row of one job. Raises NotFound."""
+    table = schema.jobs
+    row = connection.execute(select(table).where(table.c.tenant == tenant, table.c.id == job_id)).first()
+    if row is None:
+        raise NotFound(f"no job {job_id!r}")
+    return row
+
+
+def job_of(row: Row[Any]) -> Job:
+    """A row of `jobs` as the noun."""
+    return Job(
+        tenant=row.tenant,
+        id=row.id,
+        kind=row.kind,
+        status=row.status,
+        done=row.done,
+        total=row.total,
+        unit=row.unit,
+        payload=row.payload,
+        result=row.result,
+        problem=row.problem,
+        cancelling=row.cancelling,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
