@@ -76,6 +76,34 @@ class Transformer(nn.Module):
         return encoded
 
 
+def pad(pieces: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids of several texts [B, L], cut at MAX_PIECES, and the mask that is true where there is one."""
+    cut = [_cut(ids) for ids in pieces]
+    longest = max(map(len, cut))
+    tokens = torch.zeros(len(cut), longest, dtype=torch.long)
+    mask = torch.zeros(len(cut), longest, dtype=torch.bool)
+    for row, ids in enumerate(cut):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+        mask[row, : len(ids)] = True
+    return tokens, mask
+
+
+def embed(transformer: Transformer, tokens: Tensor, mask: Tensor) -> Tensor:
+    """Mean-pooled unit vectors [B, W] in fp32 of what `pad` gives."""
+    hidden = transformer(tokens, mask).float()
+    pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return F.normalize(pooled, dim=-1)
+
+
+def load_transformer() -> Transformer:
+    """MiniLM's own weights in fp32, checksum verified. Raises WeightsMissing and WeightsCorrupt."""
+    data = _read_minilm()
+    with torch.device("meta"):
+        transformer = Transformer(Shape.of_config(json.loads((minilm_folder() / "config.json").read_text())))
+    transformer.load_state_dict(rename_checkpoint(load(data)), assign=True)
+    return transformer.float()
+
+
 class MiniLMEncoder:
     """Mean-pooled unit vectors of texts; texts past 256 word pieces are cut there, which passages never reach."""
 
@@ -91,14 +119,11 @@ class MiniLMEncoder:
 
         Raises WeightsMissing and WeightsCorrupt.
         """
-        data = _read_minilm()
-        shape = Shape.of_config(json.loads((minilm_folder() / "config.json").read_text()))
-        with torch.device("meta"):
-            transformer = Transformer(shape)
-        transformer.load_state_dict(rename_checkpoint(load(data)), assign=True)
+        transformer = load_transformer()
+        width = transformer.embeddings.word.embedding_dim
         transformer.to(dtype or fastest_dtype()).requires_grad_(False)
         name = f"all-MiniLM-L6-v2@{MINILM_SHA256[:12]}"
-        return cls(transformer, load_tokenizer(), name=name, dimension=shape.width)
+        return cls(transformer, load_tokenizer(), name=name, dimension=width)
 
     @property
     def version(self) -> str:
@@ -120,7 +145,7 @@ class MiniLMEncoder:
         vectors = np.zeros((len(encodings), self._dimension), dtype=np.float32)
         with torch.inference_mode():
             for rows in _batches_by_length(encodings):
-                vectors[rows] = self._encode([_cut(encodings[row].ids) for row in rows])
+                vectors[rows] = self._encode([encodings[row].ids for row in rows])
         return vectors
 
     def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
@@ -128,15 +153,7 @@ class MiniLMEncoder:
         return self.encode_passages(texts)
 
     def _encode(self, pieces: list[list[int]]) -> NDArray[np.float32]:
-        longest = max(map(len, pieces))
-        tokens = torch.zeros(len(pieces), longest, dtype=torch.long)
-        mask = torch.zeros(len(pieces), longest, dtype=torch.bool)
-        for row, ids in enumerate(pieces):
-            tokens[row, : len(ids)] = torch.tensor(ids)
-            mask[row, : len(ids)] = True
-        hidden = self._transformer(tokens, mask).float()
-        pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        unit: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
+        unit: NDArray[np.float32] = embed(self._transformer, *pad(pieces)).numpy()
         return unit
 
 
@@ -151,7 +168,7 @@ def _read_minilm() -> bytes:
     return data
 
 
-def _cut(ids: list[int]) -> list[int]:
+def _cut(ids: Sequence[int]) -> Sequence[int]:
     return ids if len(ids) <= MAX_PIECES else [*ids[: MAX_PIECES - 1], ids[-1]]  # the last one is [SEP]
 
 

@@ -44,15 +44,18 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        layout = replace(
-            self.layout,
-            **{
-                field.name: getattr(self.layout, field.name).to(device)
-                for field in fields(Layout)
-                if field.name != "reach"
-            },
+        return replace(
+            self,
+            layout=layout_to(self.layout, device),
+            spans=self.spans.to(device),
+            relevant=self.relevant.to(device),
         )
-        return replace(self, layout=layout, spans=self.spans.to(device), relevant=self.relevant.to(device))
+
+
+def layout_to(layout: Layout, device: torch.device) -> Layout:
+    """The same layout on a device."""
+    names = [field.name for field in fields(Layout) if field.name != "reach"]
+    return replace(layout, **{name: getattr(layout, name).to(device) for name in names})
 
 
 def read_groups(path: Path) -> list[MinedGroup]:
@@ -97,7 +100,7 @@ def collate(groups: Sequence[MinedGroup], tokenizer: Tokenizer) -> Batch:
     for row, (group, inputs) in enumerate(zip(groups, tokenized, strict=True)):
         relevant[row, group.relevant] = 1.0
         for passage, start, end in group.answers:
-            covered = _tokens_of(inputs.passages[passage], start, end)
+            covered = tokens_of(inputs.passages[passage], start, end)
             if covered is not None:
                 spans.append((row, passage, *covered))
     return Batch(
@@ -108,7 +111,7 @@ def collate(groups: Sequence[MinedGroup], tokenizer: Tokenizer) -> Batch:
     )
 
 
-def _tokens_of(pieces: Pieces, start: int, end: int) -> tuple[int, int] | None:
+def tokens_of(pieces: Pieces, start: int, end: int) -> tuple[int, int] | None:
     """First and last token of the characters [start, end)."""
     first = bisect_right([stop for _, stop in pieces.offsets], start)
     last = bisect_left([begin for begin, _ in pieces.offsets], end) - 1

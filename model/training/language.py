@@ -26,8 +26,7 @@ from model.language_model import LanguageModel, segments_of
 from model.layers import fastest_dtype
 from model.network import SEP
 from model.training.manifests import commit, write_weights
-from model.training.progress import Progress, plot_curve
-from model.training.reader import warm_up_then_linear
+from model.training.progress import Progress, plot_curve, warm_up_then_linear
 from model.transformer_xl import Memory, XLShape
 
 SHAPE = XLShape(width=256, layers=4, heads=4, inner=1_024)

@@ -17,6 +17,15 @@ def span_loss(logits: Logits, spans: Tensor) -> Tensor:
     `spans` rows are (group, passage, first, last). One softmax spans all passages of a group and null:
     Clark and Gardner 2018, section 3.2; summed over places as in their section 3.1.
     """
+    answer, null = answer_log_likelihood(logits, spans)
+    return -torch.where(answer.isneginf(), null, answer).mean()
+
+
+def answer_log_likelihood(logits: Logits, spans: Tensor) -> tuple[Tensor, Tensor]:
+    """log of the summed probability of all answer places [B], -inf without any, and of null [B]; `spans` as above.
+
+    No gradient comes from a group without a place, and none is not a number.
+    """
     start, end, null = logits.log_probabilities()
     group, passage, first, last = spans.unbind(-1)
     place = start[group, passage, first] + end[group, passage, last]
@@ -26,7 +35,7 @@ def span_loss(logits: Logits, spans: Tensor) -> Tensor:
     shift = torch.where(answered, highest, torch.zeros_like(highest))
     total = torch.zeros(batch, device=null.device).index_add(0, group, (place - shift[group]).exp())
     answer = shift + torch.where(answered, total, torch.ones_like(total)).log()
-    return -torch.where(answered, answer, null).mean()
+    return torch.where(answered, answer, torch.full_like(answer, float("-inf"))), null
 
 
 def relevance_loss(logits: Logits, batch: Batch) -> Tensor:

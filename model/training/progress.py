@@ -4,12 +4,21 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 
+from model.layers import fastest_dtype
+
 logger = logging.getLogger(__name__)
+
+
+def new_accelerator() -> Accelerator:
+    """An accelerator that multiplies in bf16 where the hardware does; all runs of a process have one precision."""
+    bf16 = torch.cuda.is_available() or fastest_dtype() is torch.bfloat16
+    return Accelerator(mixed_precision="bf16" if bf16 else "no")
 
 
 class Progress:
@@ -84,3 +93,13 @@ def plot_curve(progress: Progress, path: Path) -> None:
             axes.plot(steps, [point[name] for point in progress.curve], label=name)
     axes.legend()
     figure.savefig(path, dpi=120)
+
+
+def warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
+    """The factor of the learning rate after so many of `total` steps: up over a `share` of them, then down to zero."""
+    warm = max(1, round(total * share))
+
+    def factor(step: int) -> float:
+        return min((step + 1) / warm, max(0.0, (total - step) / max(1, total - warm)))
+
+    return factor

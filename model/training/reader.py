@@ -7,7 +7,7 @@ It fits two CPU cores and runs unchanged on a GPU.
 import argparse
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -22,12 +22,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.encoder import load_tokenizer, minilm_folder, word_embeddings
-from model.layers import Shape, fastest_dtype, rename_checkpoint
+from model.layers import Shape, rename_checkpoint
 from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
 from model.training.groups import Batch, batches, count_batches, read_groups
 from model.training.losses import relevance_loss, span_loss
-from model.training.progress import Progress, plot_curve
+from model.training.progress import Progress, new_accelerator, plot_curve, warm_up_then_linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def train(recipe: Recipe) -> ReaderNetwork:
     What comes back are the averaged weights.
     """
     set_seed(recipe.seed)
-    accelerator = Accelerator(mixed_precision="bf16" if _multiplies_bf16() else "no")
+    accelerator = new_accelerator()
     tokenizer = load_tokenizer()
     epochs = [_Epoch(path, pieces=recipe.batch_pieces, seed=recipe.seed + n) for n, path in enumerate(recipe.groups)]
     total = sum(epoch.batches for epoch in epochs)
@@ -153,10 +153,6 @@ def _backward(network: nn.Module, batch: Batch, *, accelerator: Accelerator, rec
     return {"span": float(span.detach()), "relevance": float(relevance.detach())}
 
 
-def _multiplies_bf16() -> bool:
-    return torch.cuda.is_available() or fastest_dtype() is torch.bfloat16
-
-
 def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Heads learn faster than the body; biases and norms are not decayed."""
     chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -166,16 +162,6 @@ def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]
         if parameter.requires_grad:
             chosen.setdefault((rate, decay), []).append(parameter)
     return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in chosen.items()]
-
-
-def warm_up_then_linear(total: int, share: float) -> Callable[[int], float]:
-    """The factor of the learning rate at each step: up to 1 over a share of the steps, then down to 0."""
-    warm = max(1, round(total * share))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warm, max(0.0, (total - step) / max(1, total - warm)))
-
-    return factor
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,8 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.layers import fastest_dtype
 from model.salience import SalienceNetwork, SalienceShape, read_all
-from model.training.progress import Progress, plot_curve
-from model.training.reader import warm_up_then_linear
+from model.training.progress import Progress, plot_curve, warm_up_then_linear
 from model.training.salience_examples import Example, read_examples
 
 HELD_OUT = 10  # one document in so many is for validation

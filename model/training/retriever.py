@@ -1,0 +1,165 @@
+"""Trains the retriever on pairs: `python -m model.training.retriever --help`.
+
+One step of the way at a time, each from the last one's `towers.safetensors`, and each measured on held-out pairs:
+
+    inverse cloze   contrastive, pairs of a sentence and its passage
+    contrastive     in-batch and hard negatives; again with negatives that were mined by what the first pass made
+    distillation    the reader's relevance of each passage
+    marginal        model/training/realm.py
+
+Query-side training is the default: passages keep their vectors, so that no index has to be made anew.
+"""
+
+import argparse
+import copy
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.encoder import load_tokenizer, load_transformer
+from model.realm import QueryAdapter, contrastive_loss, distillation_loss, inner_products
+from model.towers import Towers, Trained
+from model.training.loop import Loop, Measured
+from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
+from model.training.progress import plot_curve
+
+TOWERS = "towers.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights; it is written into the folder beside them."""
+
+    pairs: Path
+    validation: Path
+    out: Path
+    init: Path | None = None  # the folder of an earlier step; None: MiniLM as it ships
+    step: Literal["contrastive", "distillation"] = "contrastive"
+    mode: Literal["query", "full"] = "query"
+    trained: Trained = "adapter"
+    steps: int = 1_000
+    batch: int = 32
+    rank: int = 16
+    temperature: float = 0.05
+    learning_rate: float = 1e-3  # of an adapter; 2e-5 for a transformer
+    seed: int = 0
+    save_every: int = 100
+
+
+def starting_towers(*, mode: str, trained: Trained, rank: int, init: Path | None) -> Towers:
+    """MiniLM with an adapter that changes nothing yet, or what an earlier step left in `init`."""
+    transformer = load_transformer()
+    frozen = copy.deepcopy(transformer) if mode == "query" else None
+    width = transformer.embeddings.word.embedding_dim
+    towers = Towers(transformer, QueryAdapter(width, rank=rank), load_tokenizer(), frozen=frozen)
+    if init is not None:
+        load_towers(towers, init)
+    return towers.train_only(trained)
+
+
+def save_towers(towers: Towers, folder: Path) -> None:
+    """Write what training may have changed; the word embeddings and a frozen side are MiniLM's own."""
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in towers.state_dict().items()
+        if not name.startswith("frozen.") and not name.startswith("transformer.embeddings.word.")
+    }
+    save_file(state, folder / TOWERS)
+
+
+def load_towers(towers: Towers, folder: Path) -> None:
+    """Read what `save_towers` wrote. Raises ValueError where it does not fit."""
+    missing, unexpected = towers.load_state_dict(load_file(folder / TOWERS), strict=False)
+    lost = [name for name in missing if not name.startswith(("frozen.", "transformer.embeddings.word."))]
+    if lost or unexpected:
+        raise ValueError(f"'{folder}' does not fit: missing {lost}, unexpected {unexpected}")
+
+
+def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, float]]:
+    """Runs the recipe, going on from the last checkpoint; measures on the validation pairs before and after.
+
+    `towers` stands in for those that the recipe names. What was learnt is left in `recipe.out`.
+    """
+    pairs, held = read_pairs(recipe.pairs), read_pairs(recipe.validation)
+    if recipe.step == "distillation" and not all(pair.relevance for pair in pairs):
+        raise ValueError(f"'{recipe.pairs}': distillation needs the reader's relevance of every passage")
+    towers = towers or starting_towers(mode=recipe.mode, trained=recipe.trained, rank=recipe.rank, init=recipe.init)
+    before = measures(towers, held)
+    loop: Loop[list[Pair]] = Loop(
+        module=towers,
+        total=recipe.steps,
+        out=recipe.out,
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
+        save_every=recipe.save_every,
+    )
+
+    def batches(done: int) -> Iterator[list[Pair]]:
+        for places in shuffled(len(pairs), size=recipe.batch, seed=recipe.seed, skip=done):
+            yield [pairs[place] for place in places]
+
+    loss = _distilled if recipe.step == "distillation" else _contrasted
+    progress = loop.run(batches, lambda _, batch: loss(towers, batch, recipe.temperature))
+    found = {"before": before, "after": measures(towers, held)}
+    save_towers(towers, recipe.out)
+    (recipe.out / "measures.json").write_text(json.dumps(found, indent=1))
+    plot_curve(progress, recipe.out / "curve.png")
+    return found
+
+
+def _contrasted(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Measured:
+    texts, positive = candidates(pairs)
+    queries = [pair.query for pair in pairs]
+    scores = inner_products(towers.queries(queries), towers.passages(texts))
+    loss = contrastive_loss(scores, positive.to(scores.device), temperature=temperature)
+    return Measured(loss=loss, pieces=towers.count([*queries, *texts]), shown={"contrastive": float(loss.detach())})
+
+
+def _distilled(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Measured:
+    texts, _ = candidates(pairs)
+    place = {text: index for index, text in enumerate(texts)}
+    most = max(len(pair.passages) for pair in pairs)
+    rows = torch.zeros(len(pairs), most, dtype=torch.long)
+    mask = torch.zeros(len(pairs), most, dtype=torch.bool)
+    relevance = torch.zeros(len(pairs), most)
+    for row, pair in enumerate(pairs):
+        count = len(pair.passages)
+        rows[row, :count] = torch.tensor([place[text] for text in pair.passages])
+        mask[row, :count] = True
+        relevance[row, :count] = torch.tensor(pair.relevance)
+    queries = [pair.query for pair in pairs]
+    scores = inner_products(towers.queries(queries), towers.passages(texts))
+    own = scores.gather(1, rows.to(scores.device))
+    loss = distillation_loss(own, relevance.to(scores.device), mask=mask.to(scores.device), temperature=temperature)
+    return Measured(loss=loss, pieces=towers.count([*queries, *texts]), shown={"distillation": float(loss.detach())})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line: an option for each field of the recipe."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser, Recipe)
+    recipe = Recipe(**vars(parser.parse_args(arguments)))
+    found = train(recipe)
+    (recipe.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, default=str))
+    logging.getLogger(__name__).info("%s", json.dumps(found))
+
+
+def add_options(parser: argparse.ArgumentParser, recipe: type) -> None:
+    """An option for each field of a recipe: its type is that of its default, and of one without any a path."""
+    for field in fields(recipe):
+        name = "--" + field.name.replace("_", "-")
+        required = field.default is MISSING
+        kind: Any = Path if field.default is MISSING or field.default is None else type(field.default)
+        parser.add_argument(name, type=kind, required=required, default=None if required else field.default)
+
+
+if __name__ == "__main__":
+    main()
