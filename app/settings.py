@@ -95,8 +95,9 @@ class Settings(BaseSettings):
     encoder: str | None = Field(
         default=None, description="A sentence-transformers model: a directory, or a hub's name; unset, MiniLM, offline."
     )
-    reader_path: Path | None = Field(
-        default=None, description="Directory of the reader's weights; unset, `model/weights`."
+    reader: str | None = Field(
+        default=None,
+        description="A question-answering model: a directory, or a hub's name; unset, Lectern's own, offline.",
     )
 
     @property

@@ -20,7 +20,7 @@ from app.summarizing import Summarizing
 from app.tasks import Tasks
 from app.verifying import Verifying
 from model.named_encoder import load_encoder
-from model.reader import LongformerReader
+from model.named_reader import load_reader
 from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
@@ -78,7 +78,7 @@ def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Rea
 def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, reader: Reader | None) -> Lectern:
     inference = Inference(
         encoder or load_encoder(settings.encoder),
-        reader or LongformerReader.load(settings.reader_path),
+        reader or load_reader(settings.reader),
         limit=settings.inference_queue,
     )
     interactive, bulk = inference.encoder("interactive"), inference.encoder("bulk")

@@ -6,9 +6,9 @@ N passages, C tokens a passage
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
+import torch.nn.functional as F
 
 from model.network import Logits, Pieces
 
@@ -39,18 +39,17 @@ def decode(logits: Logits, row: int, *, passages: Sequence[Pieces], texts: Seque
     start, end, null = (part[row] for part in logits.log_probabilities())
     start, end = start[: len(passages)], end[: len(passages)]
     length = start.shape[1]
-    place = torch.arange(length)
-    allowed = (place[None, :] >= place[:, None]) & (place[None, :] < place[:, None] + MAX_ANSWER_PIECES)
-    joint = (start[:, :, None] + end[:, None, :]).masked_fill(~allowed, float("-inf")).flatten()
+    ends = F.pad(end, (0, MAX_ANSWER_PIECES - 1), value=float("-inf")).unfold(1, MAX_ANSWER_PIECES, 1)
+    joint = (start[:, :, None] + ends).flatten()  # a span is its start and how many pieces follow
     scores, indices = joint.topk(min(CANDIDATES, joint.numel()))
     found: dict[str, Candidate] = {}
     for score, index in zip(scores.exp().tolist(), indices.tolist(), strict=True):
         if score == 0.0:
             break
-        passage, inside = divmod(index, length * length)
-        first, last = divmod(inside, length)
+        passage, inside = divmod(index, length * MAX_ANSWER_PIECES)
+        first, further = divmod(inside, MAX_ANSWER_PIECES)
         offsets = passages[passage].offsets
-        begin, stop = offsets[first][0], offsets[last][1]
+        begin, stop = offsets[first][0], offsets[first + further][1]
         name = normalized(texts[passage][begin:stop])
         known = found.get(name)
         if known is None:
@@ -61,6 +60,33 @@ def decode(logits: Logits, row: int, *, passages: Sequence[Pieces], texts: Seque
             )
     ordered = sorted(found.values(), key=lambda it: (-it.probability, it.passage, it.start))
     return Decoded(candidates=tuple(ordered), null=float(null.exp()))
+
+
+def decode_blocks(
+    logits: Logits, blocks: Sequence[tuple[int, Pieces]], *, texts: Sequence[str]
+) -> tuple[Decoded, tuple[float, ...]]:
+    """The answers of one question, and a relevance logit a text: the best of its blocks, -inf where it has none.
+
+    `blocks` are what was read: each the index of its text and a stretch of that text's pieces.
+    """
+    read = [block for _, block in blocks]
+    decoded = decode(logits, 0, passages=read, texts=[texts[index] for index, _ in blocks])
+    relevance = [float("-inf")] * len(texts)
+    for (index, _), value in zip(blocks, logits.relevance[0].tolist(), strict=True):
+        relevance[index] = max(relevance[index], value)
+    candidates = tuple(replace(found, passage=blocks[found.passage][0]) for found in decoded.candidates)
+    return replace(decoded, candidates=candidates), tuple(relevance)
+
+
+def cut(pieces: Pieces, *, longest: int, overlap: int) -> list[Pieces]:
+    """The pieces themselves, or overlapping stretches of them where there are more than `longest`; none of nothing."""
+    length = len(pieces.ids)
+    if length <= longest:
+        return [pieces] if length else []
+    return [
+        Pieces(ids=pieces.ids[at : at + longest], offsets=pieces.offsets[at : at + longest])
+        for at in range(0, length - overlap, longest - overlap)
+    ]
 
 
 def normalized(answer: str) -> str:

@@ -60,10 +60,10 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.heads = shape.heads
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Tokens [B, L] and their mask [B, L] (true where there is one) -> [B, L, W]."""
+    def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Tokens [B, L], their mask (true where there is one) and segments, without which all are 0 -> [B, L, W]."""
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        x = self.embeddings(tokens, positions, torch.zeros_like(tokens))
+        x = self.embeddings(tokens, positions, torch.zeros_like(tokens) if segments is None else segments)
         visible = None if bool(mask.all()) else mask[:, None, None, :]
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -106,7 +106,7 @@ def drop(x: Tensor, share: float) -> Tensor:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """[B, L, W] -> [B, H, L, D]."""
-    return x.view(*x.shape[:-1], heads, -1).transpose(-3, -2)
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2)
 
 
 def join_heads(x: Tensor) -> Tensor:
@@ -114,8 +114,11 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(-3, -2).flatten(-2)
 
 
-_RENAMES = (
-    (r"^(bert|roberta|longformer)\.", ""),
+_LINEAR = {"q": "query", "k": "key", "v": "value", "out": "output"}
+_RENAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^(bert|roberta|longformer|electra|distilbert)\.", ""),
+    (r"\.gamma$", ".weight"),  # as the first checkpoints were written
+    (r"\.beta$", ".bias"),
     (r"^embeddings\.(word|position)_embeddings\.", r"embeddings.\1."),
     (r"^embeddings\.token_type_embeddings\.", "embeddings.segment."),
     (r"^embeddings\.LayerNorm\.", "embeddings.norm."),
@@ -126,6 +129,12 @@ _RENAMES = (
     (r"\.intermediate\.dense\.", ".up."),
     (r"^(blocks\.\d+)\.output\.dense\.", r"\1.down."),
     (r"^(blocks\.\d+)\.output\.LayerNorm\.", r"\1.norm."),
+    (r"^transformer\.layer\.(\d+)\.", r"blocks.\1."),  # DistilBERT's own names
+    (r"^(blocks\.\d+)\.attention\.(q|k|v|out)_lin\.", lambda found: f"{found[1]}.{_LINEAR[found[2]]}."),
+    (r"^(blocks\.\d+)\.sa_layer_norm\.", r"\1.attention_norm."),
+    (r"^(blocks\.\d+)\.ffn\.lin1\.", r"\1.up."),
+    (r"^(blocks\.\d+)\.ffn\.lin2\.", r"\1.down."),
+    (r"^(blocks\.\d+)\.output_layer_norm\.", r"\1.norm."),
     (r"^qa_outputs\.", "span."),
 )
 

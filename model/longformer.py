@@ -96,12 +96,12 @@ class Packing:
     def unpack(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """[T, W] -> [B, G, W] and [B, N, C, W], zero at padding."""
         spread = put(packed[self.globals :], self._block_rows, self.layout.mask.numel())
-        return self.unpack_question(packed[: self.globals]), spread.view(*self.layout.mask.shape, -1)
+        return self.unpack_question(packed[: self.globals]), spread.view(*self.layout.mask.shape, packed.shape[-1])
 
     def unpack_question(self, packed: Tensor) -> Tensor:
         """The packed global tokens alone -> [B, G, W], zero at padding."""
         spread = put(packed, self._question_rows, self.layout.question_mask.numel())
-        return spread.view(*self.layout.question_mask.shape, -1)
+        return spread.view(*self.layout.question_mask.shape, packed.shape[-1])
 
 
 class _Attention:

@@ -118,22 +118,34 @@ def layout_of(groups: Sequence[Group]) -> Layout:
     return Layout(question=question, question_mask=question_mask, blocks=blocks, mask=mask, positions=positions)
 
 
-def document_layout(question: Sequence[int], document: Sequence[int], *, reach: Sequence[int]) -> Layout:
-    """A question and one text read whole, [1, ...]: blocks as long as the widest `reach`, which has one a layer.
+def document_layout(texts: Sequence[tuple[Sequence[int], Sequence[int]]], *, reach: Sequence[int]) -> Layout:
+    """Texts read whole, each as its global tokens and those after them: blocks as long as the widest `reach`.
 
-    Positions go on from the question's through the text. The caller puts in every special token.
+    `reach` has one number a layer. Positions go on from the global tokens through the text. The caller puts in every
+    special token.
     """
     length = max(reach)
-    count = -(-len(document) // length)
-    blocks = torch.zeros(1, count * length, dtype=torch.long)
-    blocks[0, : len(document)] = torch.tensor(document)
-    mask = torch.arange(count * length)[None] < len(document)
-    positions = (len(question) + torch.arange(count * length))[None] * mask
+    most = max(len(first) for first, _ in texts)
+    count = max(1, *(-(-len(rest) // length) for _, rest in texts))
+    question, question_mask = _padded([first for first, _ in texts], most)
+    blocks, mask = _padded([rest for _, rest in texts], count * length)
+    asked = torch.tensor([len(first) for first, _ in texts])
+    positions = (asked[:, None] + torch.arange(count * length)) * mask
     return Layout(
-        question=torch.tensor([list(question)]),
-        question_mask=torch.ones(1, len(question), dtype=torch.bool),
-        blocks=blocks.view(1, count, length),
-        mask=mask.view(1, count, length),
-        positions=positions.view(1, count, length),
+        question=question,
+        question_mask=question_mask,
+        blocks=blocks.view(-1, count, length),
+        mask=mask.view(-1, count, length),
+        positions=positions.view(-1, count, length),
         reach=tuple(reach),
     )
+
+
+def _padded(rows: Sequence[Sequence[int]], length: int) -> tuple[Tensor, Tensor]:
+    """Rows of ids as one tensor [B, length], zero where there is none, and its mask."""
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    mask = torch.zeros(len(rows), length, dtype=torch.bool)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[number, : len(row)] = True
+    return ids, mask

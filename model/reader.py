@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load
 from tokenizers import Tokenizer
 
-from model.decoding import Candidate, Decoded, decode
+from model.decoding import Candidate, Decoded, cut, decode_blocks
 from model.encoder import load_tokenizer, word_embeddings
 from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
-from model.network import WORDS, Group, Pieces, ReaderNetwork, layout_of, pieces_of, question_ids
+from model.network import WORDS, Group, ReaderNetwork, layout_of, pieces_of, question_ids
 from model.types import Reading, ReadSpan
 from model.weights_files import WEIGHTS, load_weights
 
@@ -102,21 +102,17 @@ class LongformerReader:
     def decode(self, question: str, passages: Sequence[str]) -> tuple[Decoded, tuple[float, ...]]:
         """Uncalibrated answers and one relevance logit a passage; empty passages are never answered from."""
         pieces = pieces_of(self._tokenizer, passages)
-        blocks = [(index, block) for index, passage in enumerate(pieces) for block in _cut(passage)]
+        blocks = [
+            (index, block)
+            for index, passage in enumerate(pieces)
+            for block in cut(passage, longest=LONGEST_PASSAGE, overlap=OVERLAP)
+        ]
         if not blocks:
             return Decoded(candidates=(), null=1.0), tuple(-math.inf for _ in passages)
         group = Group(question=question_ids(self._tokenizer, question), passages=[block for _, block in blocks])
         with torch.inference_mode():
             logits = self._network(layout_of([group]))
-        decoded = decode(logits, 0, passages=group.passages, texts=[passages[index] for index, _ in blocks])
-        relevance = [-math.inf] * len(passages)
-        for (index, _), value in zip(blocks, logits.relevance[0].tolist(), strict=True):
-            relevance[index] = max(relevance[index], value)
-        candidates = tuple(
-            Candidate(passage=blocks[it.passage][0], start=it.start, end=it.end, probability=it.probability)
-            for it in decoded.candidates
-        )
-        return Decoded(candidates=candidates, null=decoded.null), tuple(relevance)
+            return decode_blocks(logits, blocks, texts=passages)
 
 
 def build_network(manifest: Mapping[str, Any]) -> ReaderNetwork:
@@ -125,15 +121,3 @@ def build_network(manifest: Mapping[str, Any]) -> ReaderNetwork:
         raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'longformer-reader'")
     with torch.device("meta"):
         return ReaderNetwork(Shape(**manifest["shape"]), own_global=manifest["own_global"])
-
-
-def _cut(passage: Pieces) -> list[Pieces]:
-    """The passage itself, or overlapping stretches of it where it is too long for one block."""
-    length = len(passage.ids)
-    if length <= LONGEST_PASSAGE:
-        return [passage] if length else []
-    starts = range(0, length - OVERLAP, LONGEST_PASSAGE - OVERLAP)
-    return [
-        Pieces(ids=passage.ids[at : at + LONGEST_PASSAGE], offsets=passage.offsets[at : at + LONGEST_PASSAGE])
-        for at in starts
-    ]

@@ -1,3 +1,4 @@
+import random
 import warnings
 from typing import Any
 
@@ -29,23 +30,90 @@ def config(**changes: Any) -> LongformerConfig:
     return LongformerConfig(**{**settings, **changes})
 
 
-@pytest.mark.parametrize("asked", [1, 5])
+def vectors(
+    theirs: LongformerModel, settings: LongformerConfig, rows: list[tuple[list[int], list[int]]]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Of each row, its global tokens and those after them: our vectors [length, W] and theirs, from padded batches."""
+    ours = longformer_of(settings.to_dict(), theirs.state_dict())
+    longest = max(len(first) + len(rest) for first, rest in rows)
+    ids = torch.ones(len(rows), longest, dtype=torch.long)
+    real, seen = torch.zeros_like(ids), torch.zeros_like(ids)
+    for row, (first, rest) in enumerate(rows):
+        ids[row, : len(first) + len(rest)] = torch.tensor([*first, *rest])
+        real[row, : len(first) + len(rest)] = 1
+        seen[row, : len(first)] = 1
+    with torch.inference_mode():
+        expected = theirs(ids, attention_mask=real, global_attention_mask=seen).last_hidden_state
+        question, blocks = ours.longformer.eval()(document_layout(rows, reach=ours.reach))
+    flat = blocks.flatten(1, 2)
+    together = [
+        torch.cat([question[row, : len(first)], flat[row, : len(rest)]]) for row, (first, rest) in enumerate(rows)
+    ]
+    return together, [expected[row, : len(first) + len(rest)] for row, (first, rest) in enumerate(rows)]
+
+
+def random_model(settings: LongformerConfig) -> LongformerModel:
+    torch.manual_seed(0)
+    model = LongformerModel(settings, add_pooling_layer=False).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)  # their own start has global projections that hardly differ
+    return model
+
+
+def tokens(count: int, vocabulary: int = 99) -> list[int]:
+    return torch.randint(2, vocabulary, (count,)).tolist()
+
+
+@pytest.mark.parametrize("asked", [0, 1, 5])
 @pytest.mark.parametrize("length", [3, 24, 61, 100])
 def test_a_longformer_of_hugging_face_gives_equal_vectors_through_our_attention(asked: int, length: int) -> None:
-    torch.manual_seed(length)
-    theirs = LongformerModel(config(), add_pooling_layer=False).eval()
-    for parameter in theirs.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)  # their own start has global projections that hardly differ
-    ours = longformer_of(config().to_dict(), theirs.state_dict())
-    ids = torch.randint(2, 99, (1, asked + length))
-    seen = torch.zeros_like(ids)
-    seen[:, :asked] = 1
-    with torch.inference_mode():
-        expected = theirs(ids, global_attention_mask=seen).last_hidden_state[0]
-        layout = document_layout(ids[0, :asked].tolist(), ids[0, asked:].tolist(), reach=ours.reach)
-        question, blocks = ours.longformer.eval()(layout)
-    torch.testing.assert_close(question[0], expected[:asked], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(blocks.flatten(1, 2)[0, :length], expected[asked:], rtol=1e-4, atol=1e-4)
+    settings = config()
+    ours, expected = vectors(random_model(settings), settings, [(tokens(asked), tokens(length))])
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_vectors_are_equal_where_every_token_is_global() -> None:
+    settings = config()
+    ours, expected = vectors(random_model(settings), settings, [(tokens(29), [])])
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_vectors_are_equal_in_a_padded_batch_of_odd_lengths() -> None:
+    settings = config()
+    rows = [(tokens(3), tokens(41)), (tokens(7), tokens(90)), (tokens(1), tokens(2))]
+    ours, expected = vectors(random_model(settings), settings, rows)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_vectors_are_equal_for_random_small_configurations(seed: int) -> None:
+    dice = random.Random(seed)
+    layers, heads = dice.randint(1, 4), dice.choice([1, 2, 4, 8])
+    settings = config(
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        hidden_size=heads * dice.choice([4, 8]),
+        intermediate_size=dice.randint(8, 64),
+        attention_window=[dice.choice([4, 8, 16, 32]) for _ in range(layers)],
+    )
+    rows = [(tokens(dice.randint(1, 9)), tokens(dice.randint(1, 110))) for _ in range(dice.randint(1, 3))]
+    ours, expected = vectors(random_model(settings), settings, rows)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_vectors_are_equal_in_the_shape_of_the_base_checkpoint() -> None:
+    settings = LongformerConfig(
+        vocab_size=1000,
+        num_hidden_layers=2,
+        attention_window=[512, 512],
+        max_position_embeddings=4098,
+        type_vocab_size=1,
+        pad_token_id=1,
+    )
+    torch.manual_seed(0)
+    model = LongformerModel(settings, add_pooling_layer=False).eval()
+    ours, expected = vectors(model, settings, [(tokens(14, 1000), tokens(1301, 1000))])
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_question_answering_checkpoint_keeps_its_head_apart() -> None:
