@@ -4,6 +4,7 @@ A route that is not in the table is not served at all, so that none can be forgo
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from app.settings import Settings, is_loopback
 from app.wiring import DEFAULT_TENANT
 from retriever.store import Key, Quota
 
+_NAME = re.compile(r"\w[\w.:\-]{0,127}\Z")  # of all that a path can name
 OPEN: None = None  # no key is needed: nothing of any tenant is told
 
 ROUTES: Mapping[str, Mapping[str, Scope | None]] = {
@@ -96,11 +98,18 @@ class Rules:
         ]
 
     def scope_of(self, connection: Connection) -> Scope | None:
-        """What a request needs; None: nothing. Raises NoSuchRoute and MethodNotAllowed for what is not in the table."""
+        """What a request needs; None: nothing. Raises NoSuchRoute and MethodNotAllowed for what is not in the table.
+
+        An id or name in the path that nothing could have is not looked for, so that no error repeats it; where it is to
+        be created, the route says what is wrong with it.
+        """
         others: set[str] = set()
         for route, scope in self._rules:
-            match, _ = route.matches(connection)
+            match, found = route.matches(connection)
             if match is Match.FULL:
+                named = found.get("path_params", {}).values()
+                if connection["method"] != "PUT" and not all(_NAME.match(str(name)) for name in named):
+                    raise NoSuchRoute("nothing has such a name")
                 return scope
             if match is Match.PARTIAL:
                 others |= (route.methods or set()) - {"HEAD"}

@@ -97,7 +97,7 @@ async def replace(request: Request, document_id: NewId, wait: Wait = None) -> Re
 @router.get("/documents", summary="List documents", response_model=schemas.DocumentsReply, responses=errors(404, 422))
 async def list_documents(
     request: Request,
-    collection: str | None = None,
+    collection: Annotated[str | None, Query(pattern=r"^\w[\w.\-]{0,127}$")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: str | None = None,
 ) -> Response:

@@ -116,7 +116,8 @@ def format_of(data: bytes, *, filename: str | None, media_type: str | None) -> F
         claimed = f"the file claims to be {_NAMES[claims[0]]}, but holds" if claims else "the file is"
         raise UnsupportedFormat(f"{claimed} {_described(found)}, which is not supported")
     if suffix in _UNSUPPORTED or (not claims and _UNSUPPORTED_MEDIA.match(kind)):
-        raise UnsupportedFormat(f"files of type {suffix or kind} are not supported")
+        what = suffix if suffix in _UNSUPPORTED else "that media type"
+        raise UnsupportedFormat(f"files of {what} are not supported")
     if claims:
         return claims[0]
     if suffix:

@@ -177,7 +177,9 @@ def check_match(connection: Connection, row: Row[Any] | None, if_match: str | No
     if if_match is None:
         return
     if row is None or row.version is None or if_match not in (row.version, "*"):
-        raise PreconditionFailed(f"the current version is {None if row is None else row.version}, not {if_match}")
+        raise PreconditionFailed(
+            f"the current version is {None if row is None else row.version}, another one was named"
+        )
     newer = (_revisions.c.document == row.number) & (_revisions.c.revision > row.visible)
     if connection.execute(select(_revisions.c.revision).where(newer)).first() is not None:
         raise Conflict("another replacement of this document is under way: read it again when that is done")

@@ -226,7 +226,7 @@ def _text_row(connection: Connection, document: Row[Any], version: str | None) -
         own &= _revisions.c.version == version
     revision = connection.execute(select(_revisions).where(own).order_by(_revisions.c.revision.desc()).limit(1)).first()
     if revision is None:
-        raise NotFound(f"no text of document {document.id!r}" + (f" at version {version}" if version else " yet"))
+        raise NotFound(f"no text of document {document.id!r}" + (" at that version" if version else " yet"))
     place = and_(texts.c.document == document.number, texts.c.revision == revision.revision)
     return revision, connection.execute(select(texts).where(place)).one()
 

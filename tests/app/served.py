@@ -27,6 +27,7 @@ class Server:
             [*under, sys.executable, "-m", module], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
         )
         self.log: list[dict] = []
+        self.written: list[str] = []  # all that it wrote there since it started, as it did
         self.url = self._started()
         # A pipe that nobody reads fills up, and the server would wait for room in it.
         self._reading = threading.Thread(target=self._read, daemon=True)
@@ -55,7 +56,10 @@ class Server:
     def _read(self) -> None:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
-            self.log += [json.loads(line) for line in lines if line.startswith("{")]
+            for line in lines:
+                self.written.append(line)
+                if line.startswith("{"):
+                    self.log.append(json.loads(line))
 
 
 def main(arguments: Sequence[str] = ()) -> None:
