@@ -1,8 +1,8 @@
 """Backups: the store as of one moment, in one file that shows that it is whole.
 
 A backup is a zip, stored without compression, of `store.sqlite3` and `manifest.json`: who made it and when, the schema,
-the rows of each table, and the SHA-256 of the store. The indexes are left out, since they are made from the store: 20,000
-passages take 13 s of a busy core at the first start, and nothing has to be held still while a backup is made.
+the rows of each table, and the SHA-256 of the store. The indexes are left out, since they are made from the store:
+20,000 passages take 13 s of a busy core at the first start, and nothing has to be held still while a backup is made.
 
 The file gets its name last, so what a kill leaves of it is called `.tmp`.
 """
