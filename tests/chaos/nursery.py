@@ -84,20 +84,20 @@ class Nursery:
         return dict(json.loads(self._process.stdout.readline()))
 
     def run(
-        self, arguments: Sequence[str], *, log: Path, point: str | None = None, nth: int = 1, **settings: str
+        self, arguments: Sequence[str], *, log: Path, point: str | None = None, nth: int = 1, armed: bool = True
     ) -> Child:
         """Fork a `lectern` command, which kills itself when it passes through `point` for the nth time.
 
-        A server does so once it was told by `Child.arm`, so that it can be checked before.
+        Passing counts from the start, or, for one that is not armed, from `Child.arm` on.
         """
         log.touch()
-        order = {"arguments": list(arguments), "log": str(log), "point": point, "nth": nth, "settings": settings}
+        order = {"arguments": list(arguments), "log": str(log), "point": point, "nth": nth, "armed": armed}
         return Child(nursery=self, pid=self.order(order)["pid"], log=log)
 
-    def serve(self, data: Path, *, log: Path, point: str | None = None, nth: int = 1, **settings: str) -> Child:
+    def serve(self, data: Path, *, log: Path, point: str | None = None, nth: int = 1) -> Child:
         """A server on a free port that is ready for requests, or has ended: then without a `url`."""
         begun = time.monotonic()
-        child = self.run(["serve", "--data", str(data), "--port", "0"], log=log, point=point, nth=nth, **settings)
+        child = self.run(["serve", "--data", str(data), "--port", "0"], log=log, point=point, nth=nth, armed=False)
         while time.monotonic() - begun < PATIENCE and child.alive():
             started = [line for line in child.lines() if " running on http://" in line]
             if started:
@@ -155,14 +155,13 @@ def _become(order: Mapping[str, Any]) -> None:
         out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for descriptor, target in ((os.open(os.devnull, os.O_RDONLY), 0), (out, 1), (out, 2)):
             os.dup2(descriptor, target)
-        os.environ.update({f"LECTERN_{name.upper()}": value for name, value in order["settings"].items()})
         from app import cli
         from tests.chaos import points
 
         points.make_small()
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if order["point"] is not None:
-            points.arm(order["point"], order["nth"], at_once=order["arguments"][0] != "serve")
+            points.arm(order["point"], order["nth"], at_once=order["armed"])
         status = cli.main(order["arguments"], make=_with_fakes)
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 1

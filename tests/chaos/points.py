@@ -17,7 +17,7 @@ from retriever import dense, durable, indexes, sparse, sparse_files
 from retriever.dense import DenseIndex
 from retriever.indexes import Indexes
 from retriever.sparse import SparseIndex
-from retriever.store import Store, engine, ingests, migrations
+from retriever.store import Store, backup, engine, ingests, migrations
 
 MERGED = 8  # segments of like size: tantivy's default, past which it begins a merge
 
@@ -128,6 +128,17 @@ def _is_switch(path: Path, _: bytes) -> bool:
     return path.name == "current" and path.exists()
 
 
+def _half_packed(passing: Passing) -> None:
+    original = backup._pack
+
+    def pack(copy: Path, manifest: Any, draft: Path) -> None:
+        original(copy, manifest, draft)
+        os.truncate(draft, draft.stat().st_size // 2)
+        passing()
+
+    backup._pack = pack
+
+
 def _last_step(passing: Passing) -> None:
     step = migrations.MIGRATIONS[-1]
 
@@ -165,4 +176,14 @@ MIGRATING: dict[str, Callable[[Passing], None]] = {
     "store copied, before it is changed": lambda p: after(engine.Database, "copy_beside", p),
     "inside the migration": _last_step,
 }
-POINTS = {**SERVING, **MIGRATING}
+REINDEXING = {point: SERVING[point] for point in SERVING if point.startswith("index ")}
+BACKING_UP: dict[str, Callable[[Passing], None]] = {
+    "store copied, before it is packed": lambda p: before(backup, "_pack", p),
+    "half of a backup written": _half_packed,
+    "backup written, before it has its name": lambda p: after(backup, "_pack", p),
+}
+RESTORING: dict[str, Callable[[Passing], None]] = {
+    "restored copy written, before the store is set aside": lambda p: before(backup, "_set_aside", p),
+    "store set aside, before the restored one has its place": lambda p: after(backup, "_set_aside", p),
+}
+POINTS = {**SERVING, **MIGRATING, **BACKING_UP, **RESTORING}

@@ -37,7 +37,7 @@ class Rounds:
 
     def __init__(self, nursery: Nursery, folder: Path, *, seed: int) -> None:
         self._nursery, self._folder, self._seed = nursery, folder, seed
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._world = World(seed, WRITERS)
         self._round, self._last = 0, "nothing"
         self.tally = Tally()
@@ -58,6 +58,15 @@ class Rounds:
         self.tally.kills[what] += 1
         self._last = f"{what} in round {self._round}"
 
+    def command(self, *arguments: str, point: str) -> None:
+        """Kill a `lectern` command on the data directory at a point that it must pass through."""
+        self._round += 1
+        child = self._nursery.run([*arguments, "--data", str(self.data)], log=self._log(), point=point)
+        if (status := child.wait()) != KILLED:
+            raise Trouble(f"{arguments} ended with {status} before {point!r}: {child.lines()[-3:]} {self._where()}")
+        self.tally.kills[f"{arguments[0]}: {point}"] += 1
+        self._last = f"{point} in round {self._round}"
+
     def finish(self) -> None:
         """Check what the last kill left."""
         self._round += 1
@@ -67,14 +76,14 @@ class Rounds:
 
     def _checked(self, point: str | None, *, nth: int) -> Child:
         """A server that has shown that it lost nothing."""
-        server = self._nursery.serve(self._data, log=self._log(), point=point, nth=nth)
+        server = self._nursery.serve(self.data, log=self._log(), point=point, nth=nth)
         if not server.url:
             raise Trouble(f"the server does not start: {server.lines()[-3:]} {self._where()}")
         if self._round > 1:
             self.tally.starts_s.append(server.started_s)
         try:
             with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
-                check(client, self._data / "lectern.sqlite3", self._world)
+                check(client, self.data / "lectern.sqlite3", self._world)
         except Trouble as trouble:
             raise Trouble(f"{trouble} {self._where()}") from trouble
         if told := [line for line in server.lines() if '"level": "error"' in line]:
@@ -105,7 +114,7 @@ class Rounds:
         return f"[seed {self._seed}, round {self._round}, after {self._last}, in '{self._folder}']"
 
     def _arguments(self) -> list[str]:
-        return ["serve", "--data", str(self._data), "--port", "0"]
+        return ["serve", "--data", str(self.data), "--port", "0"]
 
     def _log(self) -> Path:
         return self._folder / f"{self._round}.log"

@@ -1,16 +1,23 @@
 """No kill, wherever it hits, costs an acknowledged write, shows a deleted passage or breaks a citation.
 
-Twenty kills of a running service; `make chaos` does two hundred. A failure names its seed, round and data directory.
+Twenty kills of a running service, and the commands; `make chaos` does two hundred. A failure names its seed, its round
+and its data directory.
 """
 
+import signal
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from retriever.store import schema
+from retriever.store.backup import verify
+from tests.app.served import Server
 from tests.chaos.nursery import Nursery, nursery
-from tests.chaos.points import SERVING
+from tests.chaos.points import BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
 from tests.chaos.rounds import ANY_MOMENT, STARTING, Rounds
+from tests.retriever.test_migrations import aged
 
 SEED = 11
 
@@ -33,3 +40,77 @@ def test_twenty_kills_at_every_named_point_and_at_any_moment_cost_nothing(nest: 
     assert tally.missed.total() <= 3, tally.missed
     assert tally.acknowledged > 20
     assert max(tally.starts_s) < 30
+
+
+@pytest.fixture
+def lived_in(nest: Nursery, tmp_path: Path) -> Rounds:
+    """Rounds whose data directory some clients have filled, up to a kill."""
+    rounds = Rounds(nest, tmp_path, seed=SEED)
+    rounds.run("sparse index committed, before the dense one")
+    rounds.run("indexes committed, before the job is over")
+    return rounds
+
+
+def test_a_kill_during_a_reindex_costs_nothing(lived_in: Rounds) -> None:
+    for point in REINDEXING:
+        lived_in.command("reindex", point=point)
+    lived_in.finish()
+    assert lived_in.tally.kills.total() == 4
+
+
+def test_a_kill_during_a_migration_leaves_the_store_before_it_and_the_next_start_migrates(lived_in: Rounds) -> None:
+    store = lived_in.data / "lectern.sqlite3"
+    aged(store, 1)
+    for point in MIGRATING:
+        lived_in.command("reindex", point=point)
+        connection = sqlite3.connect(store)
+        assert connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("1",)
+        connection.close()
+    lived_in.finish()
+    connection = sqlite3.connect(store)
+    assert connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == (str(schema.SCHEMA_VERSION),)
+    connection.close()
+
+
+def test_a_kill_during_a_backup_leaves_no_file_that_looks_whole(
+    lived_in: Rounds, nest: Nursery, tmp_path: Path
+) -> None:
+    file = tmp_path / "backup"
+    for point in BACKING_UP:
+        lived_in.command("backup", str(file), point=point)
+        assert not file.exists()
+    data = ["--data", str(lived_in.data)]
+    assert nest.run(["backup", str(file), *data], log=tmp_path / "backup.log").wait() == 0
+    before = verify(file)
+    for point in BACKING_UP:
+        lived_in.command("backup", str(file), point=point)
+        assert verify(file) == before  # the one that was there
+    for point in RESTORING:
+        lived_in.command("restore", str(file), "--replace", point=point)
+    assert nest.run(["restore", str(file), "--replace", *data], log=tmp_path / "restore.log").wait() == 0
+    lived_in.finish()  # nothing was written since the backup: all of it holds
+
+
+def test_with_the_real_models_an_answer_is_the_same_after_a_kill_in_the_middle_of_an_ingest(tmp_path: Path) -> None:
+    text = "The harbour of Gull Point has a lighthouse. It was built in 1871. Visiting boats may stay for three nights."
+    question = {"question": "When was the lighthouse built?"}
+    first = Server(tmp_path / "data", module="app.main")
+    try:
+        made = first.client.post("/documents", json={"text": text}).json()
+        before = first.client.post("/ask", json=question).json()
+        large = "\n\n".join(f"{text} Berth {n} is {n} metres long." for n in range(400))
+        taken = first.client.put(f"/documents/{made['id']}", json={"text": large}, params={"wait": 0}).json()
+    finally:
+        first.stop(signal.SIGKILL)
+    again = Server(tmp_path / "data", module="app.main")
+    try:
+        shown = again.client.get(f"/documents/{made['id']}").json()
+        assert shown["version"] == made["version"], "the document is too small for this test"
+        after = again.client.post("/ask", json=question).json()
+        assert (after["answer"], after["citations"]) == (before["answer"], before["citations"])
+        [citation] = after["citations"]
+        place = {name: citation[name] for name in ("start", "end", "version")}
+        assert again.client.get(f"/documents/{made['id']}/text", params=place).json()["text"] == citation["quote"]
+        assert again.client.get(f"/jobs/{taken['job']}").json()["status"] in ("queued", "running")
+    finally:
+        again.stop(signal.SIGKILL)

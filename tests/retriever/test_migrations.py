@@ -46,9 +46,9 @@ def built(path: Path, version: int) -> Path:
     return path
 
 
-def aged(folder: Path, version: int) -> None:
-    """Put a library's rows into the tables of an older version, as if that Lectern had written them."""
-    fresh, old = folder / "store.db", folder / "old.db"
+def aged(fresh: Path, version: int) -> None:
+    """Put a store's rows into the tables of an older version, as if that Lectern had written them."""
+    old = fresh.with_name("old.db")
     Store(f"sqlite:///{fresh}").close()  # folds the log into the file
     connection = sqlite3.connect(built(old, version))
     connection.execute("DELETE FROM meta")
@@ -61,7 +61,7 @@ def aged(folder: Path, version: int) -> None:
     connection.execute("INSERT INTO main.sqlite_sequence SELECT * FROM new.sqlite_sequence")
     connection.commit()
     connection.close()
-    for left in folder.glob("store.db*"):
+    for left in fresh.parent.glob(fresh.name + "*"):
         left.unlink()
     old.rename(fresh)
 
@@ -88,7 +88,7 @@ def test_what_an_older_store_holds_is_there_and_found_after_the_migration(
     library = Library(tmp_path)
     document = library.add(TEXT)
     library.close()
-    aged(tmp_path, version)
+    aged(tmp_path / "store.db", version)
     before = (tmp_path / "store.db").read_bytes()
     with caplog.at_level(logging.WARNING):
         library = Library(tmp_path)
