@@ -5,6 +5,7 @@
 # make check   lint, format, types, layering
 # make eval    quality on ../shared/data/dev (or DATA=DIR) -> bench/results
 # make bench   speed -> bench/results
+# make chaos   two hundred kills of a running service -> bench/results
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -26,7 +27,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format bench eval train-reader clean
+.PHONY: help install run test check format bench chaos eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -79,6 +80,9 @@ bench: $(VENV)/.installed-dev
 
 eval: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.quality --data $(DATA) $(EVAL_ARGS)
+
+chaos: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m tests.chaos.run $(CHAOS_ARGS)
 
 train-reader: $(VENV)/.installed
 	$(FAST) $(BIN)/python -m model.training.reader $(ARGS)

@@ -2,7 +2,8 @@
 
     python -m tests.chaos.run [--kills 200] [--seed N]
 
-A new data directory every FRESH kills, so that young stores are killed as well as old ones. Writes
+A new data directory every FRESH kills, so that young stores are killed as well as old ones, and at the end of each a
+reindex, a backup and a migration are killed too, which are counted on top. Writes
 bench/results/chaos.json: kills by place, acknowledged writes, how many of these were lost (the first one ends the run
 with an error that names the seed), and seconds from the start of a process to its readiness.
 """
@@ -17,8 +18,11 @@ from typing import Any
 
 from app.evaluation.statistics import percentile
 from bench.records import RESULTS, write_result
+from tests.chaos.clients import Trouble
 from tests.chaos.nursery import nursery
+from tests.chaos.points import BACKING_UP, MIGRATING, REINDEXING
 from tests.chaos.rounds import Rounds, Tally, plan
+from tests.retriever.test_migrations import aged
 
 FRESH = 50
 SEED = 20
@@ -36,6 +40,7 @@ def measure(kills: int, seed: int) -> dict[str, Any]:
                 for place in planned[first : first + FRESH]:
                     rounds.run(place)
                     print(f"{sum(each.kills.total() for each in [*tallies, rounds.tally])} {place}", file=sys.stderr)
+                _kill_commands(rounds, Path(folder))
                 rounds.finish()
                 tallies.append(rounds.tally)
     starts = [seconds for each in tallies for seconds in each.starts_s]
@@ -55,6 +60,19 @@ def measure(kills: int, seed: int) -> dict[str, Any]:
         "restart_s": {"p50": round(percentile(starts, 50), 3), "max": round(max(starts), 3)},
         "minutes": round((time.monotonic() - begun) / 60, 1),
     }
+
+
+def _kill_commands(rounds: Rounds, folder: Path) -> None:
+    """Kill what is done without a service: nothing that it had acknowledged may be missing afterwards."""
+    for point in REINDEXING:
+        rounds.command("reindex", point=point)
+    for point in BACKING_UP:
+        rounds.command("backup", str(folder / "backup"), point=point)
+        if (folder / "backup").exists():
+            raise Trouble(f"a kill at {point!r} left a file that looks like a backup")
+    aged(rounds.data / "lectern.sqlite3", 1)
+    for point in MIGRATING:
+        rounds.command("reindex", point=point)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def test_a_kill_during_a_migration_leaves_the_store_before_it_and_the_next_start
     connection.close()
 
 
-def test_a_kill_during_a_backup_leaves_no_file_that_looks_whole(
+def test_a_kill_during_a_backup_or_restore_leaves_what_was_there(
     lived_in: Rounds, nest: Nursery, tmp_path: Path
 ) -> None:
     file = tmp_path / "backup"
