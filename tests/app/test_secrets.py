@@ -23,7 +23,7 @@ from tests.app.served import Server
 from tests.retriever.pdfs import pdf
 
 MARK = "zqxj"  # in nothing that Lectern says of itself
-FREE = f"Planted {MARK}free text, of a kind that no name has."
+FREE = f"Planted {MARK}free text; of a kind that no name has."
 PATHS = [f"{MARK}/../x", f"{MARK} free", "%00" + MARK, f"{MARK}'; DROP TABLE documents; --", f"<{MARK}>"]
 
 BODIES: list[Any] = [
@@ -102,6 +102,8 @@ def filled(path: str, name: str) -> str:
 def requests(method: str, path: str) -> Iterator[dict[str, Any]]:
     """Requests to an operation with marks in its path, its query, its headers and its body."""
     named = [filled(path, name) for name in ("known", *PATHS)] if "{" in path else [path]
+    for body in ({"json": {"text": FREE}}, {"json": {"title": FREE}}) if method in ("PUT", "PATCH") else ({},):
+        yield {"url": named[0], "headers": {"If-Match": f'"{FREE}"'}, **body}
     for place in named:
         yield {"url": place, "params": {"cursor": FREE, "collection": FREE, "limit": FREE, "wait": FREE}}
         yield {"url": place, "params": {"version": FREE, "start": "0", "end": FREE, "key": FREE}}
@@ -130,9 +132,9 @@ def told(reply: httpx.Response) -> str:
 def test_nothing_that_a_user_wrote_is_in_an_error_or_in_the_log(server: tuple[Server, str], tmp_path: Path) -> None:
     running, secret = server
     client = running.client
-    client.put("/documents/known", json={"text": FREE, "title": FREE, "metadata": {"a": FREE}})
     statuses: dict[int, int] = {}
     for method, path in operations():
+        client.put("/documents/known", json={"text": FREE, "title": FREE, "metadata": {"a": FREE}})
         for request in requests(method, path):
             reply = client.request(method, **request)
             assert MARK not in told(reply).lower(), (method, path, request)
