@@ -121,7 +121,9 @@ def _spoken(text: str, labels: Sequence[_Label]) -> list[_Label]:
     if not again and not roles:
         return []
     covered = _coverage(text, named)
-    if covered < (_COVERED if len(named) >= _MANY or roles else _MOST_COVERED) or _are_records(named, len(names)):
+    if covered < (_COVERED if len(named) >= _MANY or roles else _MOST_COVERED) or (
+        not roles and _are_records(named, len(names))
+    ):
         return []
     if sum(_reads_as_said(text, label, end) for label, end in _with_ends(text, named)) < _WORDY * len(named):
         return []

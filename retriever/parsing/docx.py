@@ -13,7 +13,7 @@ from retriever.errors import NoText, UnreadableFile, UnsupportedFormat
 from retriever.parsing.limits import Limits
 from retriever.parsing.outline import sections_of
 from retriever.parsing.packages import Package
-from retriever.parsing.writer import TextWriter
+from retriever.parsing.writer import LONGEST_REPEATED, TextWriter
 from retriever.types import ParsedDocument
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -213,17 +213,32 @@ class _Walk:
     def table(self, element: etree._Element) -> None:
         self.writer.block()
         self.in_list = False
+        merged: dict[int, str] = {}
         for row in element.iter(f"{_W}tr"):
-            if next(row.iterancestors(f"{_W}tbl")) is not element:
-                continue  # of a table inside a cell: read with that cell
-            self.writer.line()
-            for place, cell in enumerate(row.iterfind(f"{_W}tc")):
-                if place:
-                    self.writer.cell()
+            if next(row.iterancestors(f"{_W}tbl")) is element:  # a table inside a cell is read with that cell
+                self.writer.line()
+                self.row(row, merged)
+        self.writer.block()
+
+    def row(self, element: etree._Element, merged: dict[int, str]) -> None:
+        """A row of a table. `merged` has the text of each column whose cell reaches down from a row above."""
+        column = 0
+        cells = [cell for cell in element.iter(f"{_W}tc") if next(cell.iterancestors(f"{_W}tr")) is element]
+        for place, cell in enumerate(cells):
+            if place:
+                self.writer.cell()
+            reaches = cell.find(f"{_W}tcPr/{_W}vMerge")
+            if reaches is not None and reaches.get(_VAL, "continue") == "continue":
+                self.writer.text(merged.get(column, ""))
+            else:
                 self.writer.open_inline()
+                mark = self.writer.mark()
                 self.over(cell)
                 self.writer.close_inline()
-        self.writer.block()
+                text = self.writer.since(mark)
+                merged[column] = text if reaches is not None and len(text) <= LONGEST_REPEATED else ""
+            span = _value(cell, "tcPr/gridSpan") or ""
+            column += int(span) if span.isascii() and span.isdigit() and len(span) < 4 else 1
 
     def notes(self, root: etree._Element) -> None:
         for note in root:

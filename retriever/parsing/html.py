@@ -10,7 +10,7 @@ from retriever.errors import LimitExceeded, NoText
 from retriever.parsing.decoding import decode
 from retriever.parsing.limits import Limits
 from retriever.parsing.outline import sections_of
-from retriever.parsing.writer import TextWriter
+from retriever.parsing.writer import Spans, TextWriter
 from retriever.types import ParsedDocument
 
 MEDIA_TYPE = "text/html"
@@ -39,8 +39,11 @@ _BLOCKS = _names(
 )
 _LINES = frozenset(["dd", "dt", "caption", "figcaption", "legend"])
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
-# A table with one of these lays out a page rather than holds data: its cells are blocks.
-_LAYOUT = "table, h1, h2, h3, ul, ol, pre, p + p"
+# A table with one of these lays out a page rather than holds data, unless it names its rows or columns.
+_LAYOUT = "table, ul, ol, p + p"
+_ALWAYS_LAYOUT = "h1, h2, h3, pre"
+_DATA = "th, caption, thead"
+_MOST_SPANNED = 1_000  # rows or columns that a cell may claim to reach
 _VERBATIM = frozenset(["pre", "listing", "xmp", "plaintext"])
 # A rough scan of the tags before the tree is built, which takes time quadratic in the depth.
 _TAG = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1|<(/?)([a-zA-Z][^\s/>]*)[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -140,8 +143,9 @@ class _Walk:
     writer: TextWriter
     read_around: bool
     lists: list[int | None] = field(default_factory=list)  # the next number of each open <ol>, None for a <ul>
-    tables: list[bool] = field(default_factory=list)  # whether each open table holds data rather than a layout
+    tables: list[Spans | None] = field(default_factory=list)  # of each open table that holds data; None for a layout
     first_cell: bool = True
+    cells: list[tuple[int, int, int]] = field(default_factory=list)  # of each open cell: mark, columns, rows
     pre: int = 0
     anchors: frozenset[str] = frozenset()
     places: dict[str, int] = field(default_factory=dict)  # where the elements with these ids begin
@@ -188,8 +192,9 @@ class _Walk:
             self.writer.block()
         elif node.child is not None:
             self._open_element(node, tag)
-        elif tag in ("td", "th") and self._in_data:
-            self._separate_cell()
+        elif tag in ("td", "th") and self._spans:
+            self._open_cell(node)
+            self._close_cell()
         return True
 
     def _open_element(self, node: LexborNode, tag: str) -> None:
@@ -202,14 +207,15 @@ class _Walk:
             self._separate_list()
             self.lists.append(_number(node, "start", 1) if tag == "ol" else None)
         elif tag == "table":
-            self.tables.append(not any(found.mem_id != node.mem_id for found in node.css(_LAYOUT)))
+            self.tables.append(Spans() if _holds_data(node) else None)
             writer.block()
         elif tag == "tr":
-            writer.line() if self._in_data else writer.block()
+            writer.line() if self._spans else writer.block()
             self.first_cell = True
-        elif tag in ("td", "th") and self._in_data:
-            self._separate_cell()
-            writer.open_inline()
+            if self._spans:
+                self._spans.row()
+        elif tag in ("td", "th") and self._spans:
+            self._open_cell(node)
         elif tag == "q":
             writer.text("“")
         elif tag in _BLOCKS or tag in ("td", "th"):
@@ -230,16 +236,40 @@ class _Walk:
         elif tag == "table":
             self.tables.pop()
             writer.block()
-        elif tag in ("td", "th") and self._in_data:
-            writer.close_inline()
+        elif tag in ("td", "th") and self._spans:
+            self._close_cell()
         elif tag == "q":
             writer.text("”")
+        elif tag == "tr" and self._spans:
+            for text in self._spans.above():
+                self._separate_cell()
+                writer.text(text)
+            writer.line()
         elif tag in _BLOCKS or tag in ("li", "tr", "td", "th"):
             writer.line() if tag in _LINES or tag in ("li", "tr") else writer.block()
 
     @property
-    def _in_data(self) -> bool:
-        return bool(self.tables) and self.tables[-1]
+    def _spans(self) -> Spans | None:
+        return self.tables[-1] if self.tables else None
+
+    def _open_cell(self, node: LexborNode) -> None:
+        assert self._spans is not None  # noqa: S101 - for the type checker
+        for text in self._spans.above():
+            self._separate_cell()
+            self.writer.text(text)
+        self._separate_cell()
+        self.writer.open_inline()
+        spans = node.attributes  # most cells have none
+        columns, rows = (
+            min(_MOST_SPANNED, _number(node, name, 1)) if name in spans else 1 for name in ("colspan", "rowspan")
+        )
+        self.cells.append((self.writer.mark(), columns, rows - 1))
+
+    def _close_cell(self) -> None:
+        assert self._spans is not None  # noqa: S101 - for the type checker
+        mark, columns, rows = self.cells.pop()
+        self.writer.close_inline()
+        self._spans.cell(self.writer.since(mark), columns=columns, rows=rows)
 
     def _separate_cell(self) -> None:
         if not self.first_cell:
@@ -271,6 +301,15 @@ class _Walk:
             return True
         style = (attributes.get("style") or "").replace(" ", "").lower()
         return "hidden" in attributes or attributes.get("aria-hidden") == "true" or "display:none" in style
+
+
+def _holds_data(table: LexborNode) -> bool:
+    """Whether the rows of a table are to be read as rows."""
+
+    def has(selector: str) -> bool:
+        return any(found.mem_id != table.mem_id for found in table.css(selector))
+
+    return not has(_ALWAYS_LAYOUT) and (has(_DATA) or not has(_LAYOUT))
 
 
 def _inside_article(node: LexborNode) -> bool:

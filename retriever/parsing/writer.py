@@ -1,6 +1,8 @@
 """Builds the readable text of a file that has markup: blocks apart, inline markup without a trace."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from retriever.errors import LimitExceeded
 from retriever.parsing.limits import Limits
@@ -10,6 +12,37 @@ from retriever.parsing.outline import Heading
 # What HTML collapses, and the no-break space, which readers take for a space and searches must too.
 _SPACES = re.compile("[ \t\n\r\f\xa0]+")
 CELL = " | "
+LONGEST_REPEATED = 100  # characters of a cell that are read in each row that it reaches
+
+
+@dataclass
+class Spans:
+    """The cells of a table that reach down into the rows under them: their text is read in each of these rows.
+
+    So every row reads as a whole, as it does on the page. A cell's long text is read once.
+    """
+
+    cells: dict[int, tuple[int, str]] = field(default_factory=dict)  # column -> rows that it still reaches, its text
+    column: int = 0
+
+    def row(self) -> None:
+        """A row begins."""
+        self.column = 0
+
+    def above(self) -> Iterator[str]:
+        """The texts of the cells that reach into this row before its next own cell."""
+        while self.column in self.cells:
+            left, text = self.cells.pop(self.column)
+            if left > 1:
+                self.cells[self.column] = (left - 1, text)
+            yield text
+            self.column += 1
+
+    def cell(self, text: str, *, columns: int, rows: int) -> None:
+        """A cell of this row ends: it is so many columns wide, and reaches that many rows further down."""
+        if rows > 0:
+            self.cells[self.column] = (rows, text if len(text) <= LONGEST_REPEATED else "")
+        self.column += max(1, columns)
 
 
 class TextWriter:
@@ -82,6 +115,14 @@ class TextWriter:
             self._break = ""
         self._put(CELL)
         self._held = True
+
+    def mark(self) -> int:
+        """Where the text stands now, for `since`."""
+        return len(self._parts)
+
+    def since(self, mark: int) -> str:
+        """The text written after a mark, without the white space around it."""
+        return "".join(self._parts[mark:]).strip()
 
     def open_inline(self) -> None:
         """From here breaks are spaces, as in a table cell."""

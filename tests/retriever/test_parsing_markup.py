@@ -9,6 +9,7 @@ import pytest
 
 from retriever.errors import LimitExceeded, NoText, UnreadableFile, UnsupportedFormat
 from retriever.parsing import Limits, parse
+from retriever.units import sentences_of
 
 PAGE = """<!doctype html><html><head><title>My &amp; page</title><style>x{}</style></head><body>
 <nav><a href=#>Home</a> <a href=#>About</a></nav>
@@ -223,3 +224,45 @@ def test_no_parser_leaves_words_glued_or_split_over_markup():
         f'<w:r><w:t xml:space="preserve">{part}</w:t></w:r>' for word in words for part in re.findall("..?", word + " ")
     )
     assert parse(word_file(document=body_xml(f"<w:p>{runs}</w:p>"))).text == " ".join(words)
+
+
+def test_a_table_reads_a_line_a_row_and_cells_that_span_rows_stand_in_each_of_them():
+    page = (
+        "<table><caption>Prices</caption><thead><tr><th rowspan=2>Item<th colspan=2>Price</tr><tr><th>EUR<th>USD"
+        "</thead><tr><th rowspan=2>Bolt<td>1<td>2"
+        "</tr><tr><td>3<td>4</tr><tr><td>Nut<td><ul><li>5<li>6</ul><td><p>7<p>8</tr>"
+        "<tr><td colspan=3>It is <b>all</b>.</tr></table>after"
+    )
+    assert html(page).text == (
+        "Prices\nItem | Price\nItem | EUR | USD\nBolt | 1 | 2\nBolt | 3 | 4\nNut | - 5 - 6 | 7 8\nIt is all.\n\nafter"
+    )
+    ends = "<table><tr><td>1<td rowspan=2>x</tr><tr><td>2</tr><tr><td>3<td>y</tr></table>"
+    assert html(ends).text == "1 | x\n2 | x\n3 | y"
+
+
+def test_a_table_of_spans_without_end_is_refused_rather_than_written_out():
+    cells = f"<td rowspan=1000>{'x' * 90}" * 1_000
+    with pytest.raises(LimitExceeded):
+        html(f"<table><tr>{cells}</tr>{'<tr><td>y</tr>' * 1_000}</table>", limits=Limits(characters=1_000_000))
+
+
+def test_merged_cells_of_a_word_table_stand_in_each_row_that_they_reach():
+    document = docx.Document()
+    table = document.add_table(3, 3)
+    for row in range(3):
+        for column in range(3):
+            table.cell(row, column).text = f"{row}{column}"
+    table.cell(0, 1).merge(table.cell(0, 2)).text = "wide"
+    table.cell(1, 0).merge(table.cell(2, 0)).text = "tall"
+    file = io.BytesIO()
+    document.save(file)
+    assert parse(file.getvalue(), filename="a.docx").text == "00 | wide\ntall | 11 | 12\ntall | 21 | 22"
+
+
+def test_rows_of_a_markdown_table_stay_rows_of_their_own():
+    source = "| Item | Price |\n|------|------:|\n| Bolt | 1.5. New |\n| Nut | 2 |\n\nProse goes on\nhere.\n"
+    document = parse(source.encode(), filename="a.md")
+    read = [source[unit.start : unit.end] for unit in sentences_of(document)]
+    assert read[0] == "| Item | Price |"
+    assert read[-2:] == ["| Nut | 2 |", "Prose goes on\nhere."]
+    assert all(line.count("\n") == 0 for line in read[:-1])
