@@ -5,17 +5,22 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/lectern
 
-# torch first and alone, as CPU wheels; then what changes seldom, before our own code.
-COPY constraints.txt pyproject.toml ./
+# torch first and alone, as CPU wheels; then what changes seldom, each file by its hash, before our own code.
+COPY constraints.txt requirements.lock ./
 RUN /opt/lectern/bin/pip install --no-deps --index-url "$TORCH_INDEX" "$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)"
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt \
-    && /opt/lectern/bin/pip install -c constraints.txt -r requirements.txt
-COPY README.md LICENSE ./
+RUN /opt/lectern/bin/pip install --no-deps --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
 COPY lectern lectern
 COPY app app
 COPY retriever retriever
 COPY model model
-RUN /opt/lectern/bin/pip install --no-deps .
+RUN /opt/lectern/bin/pip install --no-deps --no-build-isolation .
+
+# What is in the image, as CycloneDX: /opt/lectern/sbom.cdx.json
+COPY deploy/tools.lock ./
+RUN python -m venv /opt/tools \
+    && /opt/tools/bin/pip install --no-deps --require-hashes -r tools.lock \
+    && /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o /opt/lectern/sbom.cdx.json /opt/lectern/bin/python
 
 FROM python:3.11-slim-bookworm
 RUN apt-get update \

@@ -5,6 +5,9 @@
 # make check   lint, format, types, layering
 # make eval    quality on ../shared/data/dev (or DATA=DIR) -> bench/results
 # make bench   speed -> bench/results
+# make lock    hashes of all that the image installs -> requirements.lock, deploy/tools.lock
+# make licences  the licences of that -> LICENCES.md
+# make sbom    what is installed, as CycloneDX -> sbom.cdx.json
 # make chaos   two hundred kills of a running service -> bench/results
 
 SHELL := /bin/bash
@@ -27,7 +30,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format bench chaos eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench chaos eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -87,5 +90,19 @@ chaos: $(VENV)/.installed-dev
 train-reader: $(VENV)/.installed
 	$(FAST) $(BIN)/python -m model.training.reader $(ARGS)
 
+# uv reads every file's hash from the index, those of other platforms too; it stays out of our environment.
+LOCK := $(VENV)/lock/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-annotate --no-header
+lock: $(VENV)/.installed
+	test -x $(VENV)/lock/bin/uv || { $(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install uv; }
+	$(BIN)/python deploy/packages.py pins | $(LOCK) --no-deps --output-file requirements.lock -
+	echo cyclonedx-bom | $(LOCK) --output-file deploy/tools.lock -
+
+licences: $(VENV)/.installed
+	$(BIN)/python deploy/packages.py licences > LICENCES.md
+
+sbom: $(VENV)/.installed
+	test -x $(VENV)/tools/bin/cyclonedx-py || { $(PYTHON) -m venv $(VENV)/tools && $(VENV)/tools/bin/pip install --no-deps --require-hashes -r deploy/tools.lock; }
+	$(VENV)/tools/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.cdx.json $(BIN)/python
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info sbom.cdx.json
