@@ -10,17 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from app import problems, telemetry
 from app.errors import Cancelled, ShuttingDown, Stopping
-from retriever.errors import NotFound, StoreError
+from retriever.errors import NotFound, StoreCorrupt, StoreError
 from retriever.store import Job, Receipt, Store
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
 ATTENTION_SECONDS = 0.5  # how often a job that waits for a request's work looks whether the service is stopping
 REPORT_SECONDS = 0.5  # progress is written at most this often: each time is a transaction on the disk
-STORE_RETRY_SECONDS = 2.0  # how long a worker leaves a store alone that cannot be reached
+STORE_RETRY_SECONDS = 2.0  # how long a worker leaves a store alone that cannot be reached, or has no room
 
 
 class Context:
@@ -85,6 +85,7 @@ class Attached:
                 context.check()
 
 
+T = TypeVar("T")
 Handler = Callable[[Job, Context], Mapping[str, Any]]
 
 
@@ -287,8 +288,8 @@ class Jobs:
             with self._wake:  # `submit` holds it until the work that goes with the job is known
                 attached = self._attached.pop(job.id, None)
             context = Context(self, job)
-            result = attached.take_over(context) if attached else self._handlers[job.kind](job, context)
-            self.store.finish_job(job.tenant, job.id, result)
+            result = self._result(job, context, attached)
+            self._stored(job, lambda: self.store.finish_job(job.tenant, job.id, result))
             outcome = "succeeded"
         except (Stopping, ShuttingDown):
             outcome = "interrupted"  # still `running` in the store: the next start queues it again
@@ -304,13 +305,44 @@ class Jobs:
             telemetry.log("job over", job=job.id, kind=job.kind, outcome=outcome, ms=ms)
             self.changed(job.id)
 
+    def _result(self, job: Job, context: Context, attached: Attached | None) -> Mapping[str, Any]:
+        """What the handler makes of the job. A full disk or a lost store never fails it: what was accepted is kept."""
+        if attached is not None:
+            return attached.take_over(context)
+        return self._stored(job, lambda: self._handlers[job.kind](job, context))
+
+    def _stored(self, job: Job, step: Callable[[], T]) -> T:
+        """Do a step, again and again while the store or its disk refuses. Raises Stopping, Cancelled, StoreCorrupt."""
+        while True:
+            try:
+                return step()
+            except StoreCorrupt:
+                raise  # it will not get better
+            except StoreError as error:
+                telemetry.log("a job waits for the store", level=30, error=error, job=job.id, kind=job.kind)
+                self._sleep(seen=None, timeout=STORE_RETRY_SECONDS)
+                if self._stopping:
+                    raise Stopping("the service is stopping") from error
+                if self._is_cancelling(job):
+                    raise Cancelled("the job was cancelled") from error
+
+    def _is_cancelling(self, job: Job) -> bool:
+        try:
+            return self.store.job(job.tenant, job.id).cancelling
+        except StoreError:
+            return False
+
     def _end(self, job: Job, error: BaseException | None) -> None:
         """Mark the job cancelled or failed. Where even that cannot be stored, the next start runs it again."""
-        try:
+
+        def mark() -> None:
             # What fails after a cancellation was asked for (its document may be gone) was cancelled.
             if error is None or self.store.job(job.tenant, job.id).cancelling:
                 self.store.mark_cancelled(job.tenant, job.id)
             else:
                 self.store.fail_job(job.tenant, job.id, problems.problem_of(error))
-        except (StoreError, NotFound) as failure:
+
+        try:
+            self._stored(job, mark)
+        except (StoreError, NotFound, Cancelled, Stopping) as failure:
             telemetry.log("the end of a job cannot be stored", level=40, error=failure, job=job.id)

@@ -66,6 +66,7 @@ class DenseIndex:
         self._sealed: tuple[Block, ...] = ()  # in files
         self._fresh: tuple[Block, ...] = ()  # in memory
         self._seen = self._held = 0  # the last change applied, and the last one that the files hold
+        self._pending = False  # something was applied and is not committed
         if path is not None:
             path.mkdir(parents=True, exist_ok=True)
             self._sealed, self._held = _load(path, dimension)
@@ -103,7 +104,7 @@ class DenseIndex:
             if entries:
                 fresh.append(Block.of(entries, vectors))
             self._fresh = _compact(fresh)
-            self._seen = max(self._seen, seq)
+            self._seen, self._pending = max(self._seen, seq), True
 
     def commit(self) -> None:
         """Let searches see what was applied; seals what is in memory once it is large."""
@@ -113,6 +114,7 @@ class DenseIndex:
                     self._seal_fresh(self._path)
                 except OSError as error:  # nothing is lost: it stays in memory, and the next commit tries again
                     logger.warning("the dense index cannot be written: %s", error)
+            self._pending = False
             self._publish()
 
     def maintain(self) -> bool:
@@ -137,7 +139,8 @@ class DenseIndex:
                 lost = [key for old, new in pairs for key in set(new.dead_keys()) - set(old.dead_keys())]
                 self._sealed = (*now[:first], *(block.without_keys(lost) for block in written), *now[len(before) :])
                 _write_manifest(self._path, self._dimension, self._held, self._sealed)
-                self._publish()
+                if not self._pending:  # else the next commit shows it, with what was applied meanwhile
+                    self._publish()
                 _sweep(self._path, self._sealed)  # not while a commit writes a file that no manifest names yet
             return True
 

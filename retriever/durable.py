@@ -14,11 +14,15 @@ from retriever.errors import StoreUnavailable
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file in place of what is there; durable when it returns. Raises OSError."""
     draft = path.with_name(path.name + ".tmp")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)  # half a file on a full disk would keep others from the room that it takes
+        raise
     sync_folder(path.parent)
 
 

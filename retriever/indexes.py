@@ -9,6 +9,7 @@
 COLLECTION is the collection's number, which is never given again: what a deleted collection left can't be mistaken.
 """
 
+import errno
 import hashlib
 import logging
 import shutil
@@ -37,6 +38,8 @@ DOCUMENTS_A_COMMIT = 500  # while catching up: bounds the memory, and what a cra
 PASSAGES_A_BATCH = 2_000
 DELETED_SHARE = 0.3  # of a sparse index, before it is built anew: tantivy counts deleted passages in its statistics
 FULL = ("No space left", "File too large", "Disk quota")  # how tantivy's messages name it
+REFUSED = ("os error", "IoError", "io::Error")  # the last: in a thread of the writer, which was killed by it
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 DELETED_MATTER = 1_000  # passages; below it nobody would see the difference
 
 
@@ -277,18 +280,20 @@ class Indexes:
         number = int(folder.name)
         with self._rebuilding:
             fresh = outdated = self._new_pair(_next_generation(folder), pair.tenant, pair.name)
-            self._apply(fresh)
-            while fresh.dense.maintain():
-                pass
-            with pair.lock:
-                if not pair.retired:  # else it was dropped, or rebuilt by another
-                    self._apply(fresh)  # what came while it was built
-                    replace_file(folder / "current", fresh.folder.name.encode())
-                    self._pairs[number] = fresh
-                    pair.retired, outdated = True, pair
-            outdated.close()
-            # Searches that began before go on: their files are open.
-            shutil.rmtree(outdated.folder, ignore_errors=True)
+            try:
+                self._apply(fresh)
+                while fresh.dense.maintain():
+                    pass
+                with pair.lock:
+                    if not pair.retired:  # else it was dropped, or rebuilt by another
+                        self._apply(fresh)  # what came while it was built
+                        replace_file(folder / "current", fresh.folder.name.encode())
+                        self._pairs[number] = fresh
+                        pair.retired, outdated = True, pair
+            finally:  # also when the disk was full: half an index is of no use, and takes room
+                outdated.close()
+                # Searches that began before go on: their files are open.
+                shutil.rmtree(outdated.folder, ignore_errors=True)
 
     def _maintain(self, pair: _Pair) -> None:
         """Merge in the background; at most one run a collection is waiting."""
@@ -340,13 +345,19 @@ def _opened(make: Callable[[], Index], folder: Path) -> Index:
 
 @contextmanager
 def _written(pair: _Pair) -> Iterator[None]:
-    """What fails in a write leaves the pair to be opened again: tantivy's writer is of no use after an error."""
+    """What fails in a write leaves the pair to be opened again: tantivy's writer is of no use after an error.
+
+    Raises StorageFull or StoreUnavailable for what the disk refused: the change is in the store, and comes again.
+    """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IndexCorrupt) as error:
         pair.sparse.reopen()
-        if isinstance(error, OSError) or any(sign in str(error) for sign in FULL):
+        said = f"{error} {error.__cause__}"
+        if (isinstance(error, OSError) and error.errno in NO_ROOM) or any(sign in said for sign in FULL):
             raise StorageFull("no space is left for the indexes; the store has everything") from error
+        if isinstance(error, OSError) or any(sign in said for sign in REFUSED):
+            raise StoreUnavailable("the indexes cannot be written now; the store has everything") from error
         raise
 
 

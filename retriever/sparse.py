@@ -5,6 +5,7 @@ written after the commit, so it may lag behind and never runs ahead; applying a 
 change deletes the passages of its document first.
 """
 
+import contextlib
 import json
 import logging
 import shutil
@@ -18,7 +19,7 @@ import tantivy
 from tantivy import Occur, Query
 
 from retriever.errors import IndexCorrupt
-from retriever.sparse_files import APPLIED, META, checked, write_applied
+from retriever.sparse_files import APPLIED, META, checked, sweep, write_applied
 from retriever.terms import query_terms, terms
 from retriever.types import Passage
 
@@ -46,6 +47,7 @@ class SparseIndex:
         self._writer: Any = None
         self._applied = self._seen = _known(path)
         path.mkdir(parents=True, exist_ok=True)
+        sweep(path)
         self._schema = _schema()
         try:
             self._index = tantivy.Index(self._schema, path=str(path))
@@ -133,7 +135,12 @@ class SparseIndex:
     def reopen(self) -> None:
         """After an error: forget what was applied and not committed; it has to be applied again."""
         with self._lock:
-            self._writer, self._seen = None, self._applied
+            writer, self._writer, self._seen = self._writer, None, self._applied
+            if writer is not None:
+                with contextlib.suppress(ValueError):  # that one of its threads has died is why this is called
+                    writer.wait_merging_threads()
+                del writer  # lets go of its lock
+            sweep(self._path)
 
     def _open_writer(self) -> Any:
         if self._writer is None:

@@ -6,6 +6,7 @@ many passages they have, and how many of these are deleted. `applied.json` is ou
 """
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ APPLIED = "applied.json"
 META = "meta.json"
 KINDS = ("idx", "pos", "term", "store", "fast", "fieldnorm")  # the files that every segment has
 FIELDS_WITH_LENGTHS = 2  # `document` and `body`: a segment's `fieldnorm` has a byte for each passage and field
+LEFT = re.compile(r"[0-9a-f]{32}\.|\.tmp")  # the names of a segment's files, and of drafts
 FOOTER_MAGIC = 1337  # tantivy ends each file with a JSON footer, its length and this number
 
 
@@ -37,6 +39,20 @@ def checked(folder: Path) -> int:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexCorrupt(f"the sparse index in {folder.name!r} has a broken {META} or lacks a file") from error
     return applied
+
+
+def sweep(folder: Path) -> None:
+    """Remove what no commit names: files that a crash or a full disk cut short. Call it while nobody writes.
+
+    tantivy counts on from the last commit and would meet the same names again, and never writes over a file.
+    """
+    segments = json.loads((folder / META).read_bytes())["segments"] if (folder / META).exists() else []
+    names = {segment["segment_id"].replace("-", ""): segment["deletes"] for segment in segments}
+    named = {f"{name}.{kind}" for name in names for kind in KINDS}
+    named |= {f"{name}.{deletes['opstamp']}.del" for name, deletes in names.items() if deletes is not None}
+    for file in folder.iterdir():
+        if file.name not in named and LEFT.match(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _applied(folder: Path) -> int:

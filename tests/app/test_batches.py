@@ -4,6 +4,7 @@ import signal
 import pytest
 from fastapi.testclient import TestClient
 
+from app import jobs
 from app.main import create_app
 from app.settings import Settings
 from retriever.errors import LimitExceeded, StorageFull
@@ -139,14 +140,20 @@ def test_a_tenants_quota_of_documents_holds_for_each_line(tmp_path, make_lectern
         assert [each["status"] for each in found["results"]] == [201, 201, 429, 429]
 
 
-def test_a_store_that_fails_ends_the_batch_and_not_line_after_line(client, monkeypatch):
-    def refuse(*_, **__):
-        raise StorageFull("disk")
+def test_a_full_disk_fails_no_line_of_a_batch_that_was_accepted(client, monkeypatch):
+    monkeypatch.setattr(jobs, "STORE_RETRY_SECONDS", 0.01)
+    store = client.app.state.lectern.store
+    accept, refused = store.accept, []
 
-    monkeypatch.setattr(client.app.state.lectern.store, "accept", refuse)
-    reply = send(client, {"text": "One."}, {"text": "Two."})
-    job = client.get(reply.headers["location"], params={"wait": 30}).json()
-    assert (job["status"], job["problem"]["status"]) == ("failed", 507)
+    def refuse_at_first(*arguments, **named):
+        if len(refused) < 3:
+            refused.append(1)
+            raise StorageFull("disk")
+        return accept(*arguments, **named)
+
+    monkeypatch.setattr(store, "accept", refuse_at_first)
+    found = result(client, send(client, {"text": "One."}, {"text": "Two."}))
+    assert (found["succeeded"], len(refused)) == (2, 3)
 
 
 def test_a_batch_can_be_cancelled_and_leaves_no_lines_behind(client):

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 
 import httpx
@@ -19,17 +20,17 @@ class Trouble(AssertionError):
 class Writer:
     """One client's writes, in an order that follows from its seed alone."""
 
-    def __init__(self, url: str, world: World, number: int, seed: str) -> None:
+    def __init__(self, url: str, world: World, number: int, seed: str, *, documents: int = DOCUMENTS) -> None:
         self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._world, self._ledger, self._number = world, world.ledgers[number], number
         self._chance = random.Random(seed)
-        self._made = 0
+        self._made, self._most = 0, documents
 
-    def run(self) -> None:
-        """Write until there is no answer."""
+    def run(self, until: threading.Event | None = None) -> None:
+        """Write until there is no answer, or until told."""
         with self._client:
             try:
-                while True:
+                while until is None or not until.is_set():
                     self._step()
             except httpx.TransportError:
                 return  # the kill
@@ -38,7 +39,7 @@ class Writer:
         live = [key for key, entry in self._ledger.entries.items() if entry.states[-1] is not None]
         gone = [key for key, entry in self._ledger.entries.items() if entry.states[-1] is None]
         chance = self._chance.random()
-        if len(live) < 2 or (chance < 0.3 and len(live) < DOCUMENTS):
+        if len(live) < 2 or (chance < 0.3 and len(live) < self._most):
             if self._chance.random() < 0.4:
                 self._create()
             else:
@@ -107,12 +108,13 @@ class Searcher:
         self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._world, self._chance = world, random.Random(seed)
         self.searches = 0
+        self.seconds: list[float] = []
 
-    def run(self) -> None:
-        """Search until there is no answer."""
+    def run(self, until: threading.Event | None = None) -> None:
+        """Search until there is no answer, or until told."""
         with self._client:
             try:
-                while True:
+                while until is None or not until.is_set():
                     self.step()
             except httpx.TransportError:
                 return  # the kill
@@ -121,12 +123,17 @@ class Searcher:
         """One search: every hit is a passage of one version that was sent, and no document shows two versions."""
         words = " ".join([EVERYWHERE, *self._chance.choices(WORDS, k=2)])
         body = {"query": words, "mode": self._chance.choice(MODES), "top_k": self._chance.choice((8, 200))}
+        begun = time.monotonic()
         reply = self._client.post("/search", json=body | {"collection": self._chance.choice(COLLECTIONS)})
         if reply.status_code == httpx.codes.NOT_FOUND:
             return  # nothing was ever in it
         if reply.status_code != httpx.codes.OK:
             raise Trouble(f"search got {reply.status_code}: {reply.text}")
-        check_hits(self._world, reply.json()["hits"])
+        self.seconds.append(time.monotonic() - begun)
+        hits = reply.json()["hits"]
+        check_hits(self._world, hits)
+        if body["mode"] != "hybrid" and len(hits) < body["top_k"]:
+            check_whole(self._world, hits)  # the reply has all that there was
         self.searches += 1
 
 
@@ -141,6 +148,22 @@ def check_hits(world: World, hits: list[dict]) -> None:
             raise Trouble(f"two versions of {hit['document_id']} in one reply")
     if len({hit["passage_id"] for hit in hits}) != len(hits):
         raise Trouble("a passage twice in one reply")
+
+
+def check_whole(world: World, hits: list[dict]) -> None:
+    """Raises Trouble when of a document that is found some passage is missing: passages tile their text."""
+    ranges: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for hit in hits:
+        ranges.setdefault((hit["document_id"], hit["version"]), []).append((hit["start"], hit["end"]))
+    for (document, version), found in ranges.items():
+        text, end = world.text_of(version), 0
+        assert text is not None
+        for start, stop in sorted(found):
+            if text[end:start].strip():
+                raise Trouble(f"a passage of {document} before {start} is missing")
+            end = max(end, stop)
+        if text[end:].strip():
+            raise Trouble(f"a passage of {document} after {end} is missing")
 
 
 def at_once(runs: list[Callable[[], None]]) -> tuple[list[threading.Thread], list[BaseException]]:

@@ -159,6 +159,7 @@ def _become(order: Mapping[str, Any]) -> None:
         from tests.chaos import points
 
         points.make_small()
+        points.tell_all()
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         if order["point"] is not None:
             points.arm(order["point"], order["nth"], at_once=order["armed"])

@@ -78,7 +78,7 @@ class Rounds:
         """A server that has shown that it lost nothing."""
         server = self._nursery.serve(self.data, log=self._log(), point=point, nth=nth)
         if not server.url:
-            raise Trouble(f"the server does not start: {server.lines()[-3:]} {self._where()}")
+            raise Trouble(f"the server does not start: {_errors(server)} {self._where()}")
         if self._round > 1:
             self.tally.starts_s.append(server.started_s)
         try:
@@ -86,8 +86,8 @@ class Rounds:
                 check(client, self.data / "lectern.sqlite3", self._world)
         except Trouble as trouble:
             raise Trouble(f"{trouble} {self._where()}") from trouble
-        if told := [line for line in server.lines() if '"level": "error"' in line]:
-            raise Trouble(f"the server complained: {told[-3:]} {self._where()}")
+        if told := _errors(server):
+            raise Trouble(f"the server complained: {told} {self._where()}")
         return server
 
     def _live(self, server: Child, what: str, chance: random.Random) -> None:
@@ -118,6 +118,12 @@ class Rounds:
 
     def _log(self) -> Path:
         return self._folder / f"{self._round}.log"
+
+
+def _errors(server: Child) -> list[str]:
+    """What it complained of, or its last words where it is over."""
+    told = [line for line in server.lines() if '"level": "error"' in line][:3]
+    return told if server.alive() else [*told, *server.lines()[-3:]]
 
 
 def plan(count: int, seed: int) -> list[str]:

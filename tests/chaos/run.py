@@ -5,26 +5,31 @@
 A new data directory every FRESH kills, so that young stores are killed as well as old ones, and at the end of each a
 reindex, a backup and a migration are killed too, which are counted on top. Writes
 bench/results/chaos.json: kills by place, acknowledged writes, how many of these were lost (the first one ends the run
-with an error that names the seed), and seconds from the start of a process to its readiness.
+with an error that names the seed), and seconds from the start of a process to its readiness. Then sixteen writers and
+sixteen readers share one service for a minute.
 """
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from app.evaluation.statistics import percentile
 from bench.records import RESULTS, write_result
 from tests.chaos.clients import Trouble
+from tests.chaos.crowd import READERS, WRITERS, crowd
 from tests.chaos.nursery import nursery
 from tests.chaos.points import BACKING_UP, MIGRATING, REINDEXING
 from tests.chaos.rounds import Rounds, Tally, plan
 from tests.retriever.test_migrations import aged
 
 FRESH = 50
+CROWD_SECONDS = 60
 SEED = 20
 
 
@@ -35,14 +40,17 @@ def measure(kills: int, seed: int) -> dict[str, Any]:
     with nursery() as nest:
         planned = plan(kills, seed)
         for first in range(0, kills, FRESH):
-            with tempfile.TemporaryDirectory(prefix="lectern-chaos-") as folder:
-                rounds = Rounds(nest, Path(folder), seed=seed + first)
-                for place in planned[first : first + FRESH]:
-                    rounds.run(place)
-                    print(f"{sum(each.kills.total() for each in [*tallies, rounds.tally])} {place}", file=sys.stderr)
-                _kill_commands(rounds, Path(folder))
-                rounds.finish()
-                tallies.append(rounds.tally)
+            folder = Path(tempfile.mkdtemp(prefix="lectern-chaos-"))  # stays where something goes wrong
+            rounds = Rounds(nest, folder, seed=seed + first)
+            for place in planned[first : first + FRESH]:
+                rounds.run(place)
+                print(f"{sum(each.kills.total() for each in [*tallies, rounds.tally])} {place}", file=sys.stderr)
+            _kill_commands(rounds, folder)
+            rounds.finish()
+            tallies.append(rounds.tally)
+            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(prefix="lectern-crowd-") as name:
+            together = crowd(nest, Path(name), seconds=CROWD_SECONDS, seed=seed)
     starts = [seconds for each in tallies for seconds in each.starts_s]
     places: dict[str, int] = {}
     for place, count in sorted(item for each in tallies for item in each.kills.items()):
@@ -58,6 +66,7 @@ def measure(kills: int, seed: int) -> dict[str, Any]:
         "lost_writes": 0,
         "searches_during_writes": sum(each.searches for each in tallies),
         "restart_s": {"p50": round(percentile(starts, 50), 3), "max": round(max(starts), 3)},
+        "crowd": {"writers": WRITERS, "readers": READERS, "seconds": CROWD_SECONDS, "troubles": 0, **asdict(together)},
         "minutes": round((time.monotonic() - begun) / 60, 1),
     }
 

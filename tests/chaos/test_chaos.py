@@ -14,6 +14,7 @@ import pytest
 from retriever.store import schema
 from retriever.store.backup import verify
 from tests.app.served import Server
+from tests.chaos.crowd import crowd
 from tests.chaos.nursery import Nursery, nursery
 from tests.chaos.points import BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
 from tests.chaos.rounds import ANY_MOMENT, STARTING, Rounds
@@ -114,3 +115,11 @@ def test_with_the_real_models_an_answer_is_the_same_after_a_kill_in_the_middle_o
         assert again.client.get(f"/jobs/{taken['job']}").json()["status"] in ("queued", "running")
     finally:
         again.stop(signal.SIGKILL)
+
+
+def test_sixteen_writers_and_sixteen_readers_see_each_document_whole_and_in_one_version(
+    nest: Nursery, tmp_path: Path
+) -> None:
+    done = crowd(nest, tmp_path, seconds=4, seed=SEED)
+    assert done.writes > 16
+    assert done.searches > 16

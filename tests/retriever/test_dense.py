@@ -113,6 +113,18 @@ def test_searches_see_a_change_only_once_it_is_committed() -> None:
     assert (index.applied, index.passages) == (1, 3)
 
 
+def test_a_merge_shows_nothing_that_is_applied_and_not_committed(tmp_path: Path) -> None:
+    rows, vectors = entries(40, documents=2), unit(40)
+    index = DenseIndex(tmp_path, D, seal=10)
+    for first in (0, 10):
+        add(index, first, rows[first : first + 10], vectors[first : first + 10])
+    index.apply(30, {"d0": ALL_KEYS}, rows[20:], vectors[20:])
+    assert index.maintain()
+    assert (index.applied, index.passages) == (10, 20)
+    index.commit()
+    assert (index.applied, index.passages) == (30, 30)
+
+
 def test_after_a_restart_the_files_hold_all_up_to_their_sequence_number(tmp_path: Path) -> None:
     index = DenseIndex(tmp_path, D, seal=50)
     rows, vectors = entries(120), unit(120)

@@ -191,3 +191,41 @@ def test_recall_is_within_a_point_of_rank_bm25_on_the_same_terms(tmp_path: Path)
     assert len(asked) > 300
     assert ours / len(asked) > theirs / len(asked) - 0.01
     index.close()
+
+
+def test_a_commit_succeeds_where_a_crash_left_the_files_that_it_is_about_to_write(tmp_path: Path) -> None:
+    index = SparseIndex(tmp_path)
+    index.apply(1, {}, [passage(key, "alpha beta", f"d{key}") for key in range(1, 9)])
+    index.commit()
+    index.close()
+    meta = json.loads((tmp_path / "meta.json").read_bytes())
+    [segment] = [each["segment_id"].replace("-", "") for each in meta["segments"]]
+    for stamp in range(meta["opstamp"], meta["opstamp"] + 9):
+        (tmp_path / f"{segment}.{stamp}.del").write_bytes(b"half of it")
+    (tmp_path / f"{'0' * 32}.idx").write_bytes(b"of a merge")
+    (tmp_path / ".tmpAbCdEf").write_bytes(b"a draft")
+    index = SparseIndex(tmp_path)
+    index.apply(2, {"d3": ALL_KEYS}, ())
+    index.commit()
+    assert index.passages == 7
+    index.close()
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(("0" * 32, ".tmp"))]
+    assert len(list(tmp_path.glob("*.del"))) == 1
+
+
+def test_after_an_error_the_next_commit_meets_nothing_of_the_one_that_failed(tmp_path: Path) -> None:
+    index = SparseIndex(tmp_path)
+    index.apply(1, {}, [passage(key, "alpha beta", f"d{key}") for key in range(1, 9)])
+    index.commit()
+    meta = json.loads((tmp_path / "meta.json").read_bytes())
+    [segment] = [each["segment_id"].replace("-", "") for each in meta["segments"]]
+    index.apply(2, {"d3": ALL_KEYS}, ())
+    for stamp in range(meta["opstamp"], meta["opstamp"] + 9):
+        (tmp_path / f"{segment}.{stamp}.del").write_bytes(b"half of it")
+    with pytest.raises(ValueError, match="FileAlreadyExists"):
+        index.commit()
+    index.reopen()
+    index.apply(2, {"d3": ALL_KEYS}, ())
+    index.commit()
+    assert (index.passages, index.applied) == (7, 2)
+    index.close()
