@@ -39,6 +39,9 @@ def settings_of(arguments: argparse.Namespace) -> "Settings":
     return settings if data is None else settings.model_copy(update={"data_dir": data})
 
 
+MADE_OF_MARKUP = ("text/html", "text/vtt")  # their text's lines are not the file's
+
+
 def validated(model: type[M], fields: dict[str, Any]) -> M:
     """A request made of a command's options. Raises CommandError, naming the option."""
     from pydantic import ValidationError
@@ -58,9 +61,18 @@ def print_json(payload: Any) -> None:
 
 
 def place(cited: "Citation | SearchHit", name: str, document: "ParsedDocument") -> str:
-    """Where something stands, for people: a page where there are pages, a line of a text file, else a section."""
+    """Where something stands, for people: a page where there are pages, a line of a text file, else a section.
+
+    In a dialogue with who says it.
+    """
+    from app.citations import speaker_at
+
+    where = name
     if cited.page is not None:
-        return f"{name}, page {cited.page}"
-    if document.media_type.startswith("text/") and document.media_type != "text/html":
-        return f"{name}, line {document.text.count(chr(10), 0, cited.start) + 1}"
-    return f"{name}, {cited.section}" if cited.section else name
+        where = f"{name}, page {cited.page}"
+    elif document.media_type.startswith("text/") and document.media_type not in MADE_OF_MARKUP:
+        where = f"{name}, line {document.text.count(chr(10), 0, cited.start) + 1}"
+    elif cited.section:
+        where = f"{name}, {cited.section}"
+    speaker = speaker_at(document, cited.start)
+    return f"{where}, {speaker}" if speaker else where

@@ -41,6 +41,19 @@ def test_a_question_is_answered_from_a_file_with_its_line(run: Run, capsys: pyte
     assert "\x1b" not in out
 
 
+def test_an_answer_from_code_has_its_line_and_one_from_a_transcript_its_speaker(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "class Mill:\n    x = 1\n\n    def rent(self):\n        # The rent is barley.\n        pass\n"
+    (tmp_path / "mill.py").write_text(source)
+    assert run("ask", "mill.py", "What is the rent?") == 0
+    assert "mill.py, line 5: “# The rent is barley.”" in capsys.readouterr().out
+    cues = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>What?\n\n00:02.000 --> 00:03.000\n<v Bo>The rent is barley.\n"
+    (tmp_path / "call.vtt").write_text(cues)
+    assert run("ask", "call.vtt", "What is the rent?") == 0
+    assert "call.vtt, Bo: “Bo: The rent is barley.”" in capsys.readouterr().out
+
+
 def test_json_is_the_reply_of_the_api_and_its_citations_hold(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("ask", "lease.md", "--json", "What is the yearly rent of the mill?") == 0
     reply = json.loads(capsys.readouterr().out)

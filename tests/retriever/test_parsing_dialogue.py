@@ -57,7 +57,7 @@ def test_lines_that_begin_with_a_speaker_are_turns_and_the_text_stays_as_it_was(
          ["Speaker 1", "Speaker 2"]),
         ("Hon. Bill Morneau (Minister of Finance): Mr. Chair, it is so.\nThe Chair: Go on.\nHon. Bill Morneau: I will.",
          ["Hon. Bill Morneau", "The Chair"]),
-        ("Speaker 1: One.\nSpeaker 2: Two it is.\nSpeaker 3: And three.\n" * 3, ["Speaker 1", "Speaker 2", "Speaker 3"]),
+        ("Speaker 1: One.\nSpeaker 2: Or two.\nSpeaker 3: Or three.\n" * 3, ["Speaker 1", "Speaker 2", "Speaker 3"]),
         ("甲：你今天去哪里了？\n乙：我去了图书馆。\n甲：那里人多吗？\n乙：不多。", ["甲", "乙"]),
     ],
 )  # fmt: skip
