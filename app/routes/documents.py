@@ -71,7 +71,9 @@ async def create_batch(request: Request, idempotency_key: IdempotencyKey = None)
     lectern, tenant, quota = lectern_of(request), tenant_of(request), caller_of(request).quota
     receipt = receipt_of(idempotency_key, scope="batch", fingerprint=digest)
     payload = {"quota": {"documents": quota.documents, "bytes": quota.bytes}}
-    job = await lectern.desk.aside(lambda: lectern.store.create_batch(tenant, lines, payload=payload, receipt=receipt))
+    job = await lectern.desk.aside(
+        lambda: lectern.store.create_batch(tenant, lines, payload=payload, receipt=receipt, quota=quota)
+    )
     lectern.jobs.changed()
     return accepted(request, job)
 

@@ -1,5 +1,6 @@
 """What one tenant may have: documents, bytes and waiting jobs, and that none of it is taken from another."""
 
+import json
 import threading
 
 import pytest
@@ -65,6 +66,20 @@ def test_a_key_s_own_quota_counts_instead_of_the_service_s_and_is_nobody_else_s(
         assert client.post("/documents", json={"text": text}, headers=bearing(small)).status_code == status
     for text, status in (("one", 201), ("x" * 48, 429), ("two", 201), ("three", 429)):
         assert client.post("/documents", json={"text": text}, headers=bearing(large)).status_code == status
+
+
+def test_a_batch_is_held_to_the_quota_of_the_key_that_sent_it_line_by_line_and_as_a_whole(served):
+    client = served(max_documents=1)
+    key = bearing(new_key(client.app.state.lectern.store, "acme", documents=2, bytes=200))
+
+    def send(*texts: str):
+        lines = "\n".join(json.dumps({"text": text}) for text in texts)
+        return client.post("/documents/batch", content=lines, headers={**key, "Content-Type": "application/x-ndjson"})
+
+    job = client.get(f"/jobs/{send('one', 'two', 'three').json()['job']}?wait=20", headers=key).json()
+    assert [line["status"] for line in job["result"]["results"]] == [201, 201, 429]
+    assert_problem(send("x" * 200), 429, "rate_limited")
+    assert len(client.get("/documents", headers=key).json()["documents"]) == 2
 
 
 def test_a_tenant_with_a_full_queue_is_refused_and_another_is_not(tmp_path):

@@ -316,6 +316,22 @@ def test_the_same_bytes_are_another_document_in_another_tenant(fresh: World) -> 
     assert fresh.state() == before
 
 
+def test_an_idempotency_key_of_another_tenant_is_neither_replayed_nor_known(fresh: World) -> None:
+    theirs = fresh.theirs | {"Idempotency-Key": "the-same"}
+    sent = {"text": f"{TEXT} 9", "collection": "okapi"}
+    first = fresh.client.post("/documents", json=sent, headers=theirs)
+    assert first.status_code == 201
+    assert fresh.client.post("/documents", json=sent, headers=theirs).headers["idempotent-replayed"]
+    before = fresh.state()
+    for text, status in ((f"{TEXT} 9", 201), ("something else", 422)):  # the key is reused then, but by oneself
+        mine = fresh.mine | {"Idempotency-Key": "the-same"}
+        reply = fresh.client.post("/documents", json={"text": text}, headers=mine)
+        assert reply.status_code == status
+        assert "idempotent-replayed" not in reply.headers
+        assert first.json()["id"] not in reply.text
+    assert fresh.state() == before
+
+
 def test_a_cursor_of_another_tenant_shows_one_s_own_documents_only(fresh: World) -> None:
     cursor = fresh.names.documents_cursor
     page = fresh.client.get("/documents", params={"cursor": cursor}, headers=fresh.mine).json()
