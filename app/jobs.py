@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from app import problems, telemetry
 from app.errors import Cancelled, ShuttingDown, Stopping
-from retriever.errors import NotFound, StoreCorrupt, StoreError
+from retriever.errors import NotFound, StorageFull, StoreCorrupt, StoreError
 from retriever.store import Job, Receipt, Store
 
 OVER = frozenset({"succeeded", "failed", "cancelled"})
@@ -128,6 +128,8 @@ class Jobs:
         self._attached: dict[str, Attached] = {}  # job -> the work that a request began for it
         self._leaving = False
         self._listeners: dict[str, set[Listener]] = {}  # by job
+        self._requeueing = threading.Lock()
+        self._requeued: int | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"job-{number}", daemon=True) for number in range(workers)
         ]
@@ -149,7 +151,11 @@ class Jobs:
 
     def start(self) -> int:
         """Queue again what was running when the service last ended, and begin; returns how many went back."""
-        requeued = self.store.requeue_running()
+        requeued = 0
+        try:
+            requeued = self._requeue()
+        except StorageFull as error:  # readers need not wait for room: the workers try again
+            telemetry.log("interrupted jobs cannot be queued", level=30, error=error)
         for thread in self._threads:
             thread.start()
         return requeued
@@ -265,6 +271,7 @@ class Jobs:
             with self._wake:
                 seen = self._generation
             try:
+                self._requeue()
                 job = self.store.claim_job(kinds=sorted(self._handlers), share=self._share)
             except StoreError as error:
                 telemetry.log("jobs cannot be claimed", level=40, error=error)
@@ -274,6 +281,13 @@ class Jobs:
                 self._sleep(seen=seen, timeout=None)
             else:
                 self._run(job)
+
+    def _requeue(self) -> int:
+        """Queue again, once and before any claim, what was running when the service last ended; how many it were."""
+        with self._requeueing:
+            if self._requeued is None:
+                self._requeued = self.store.requeue_running()
+            return self._requeued
 
     def _sleep(self, *, seen: int | None, timeout: float | None) -> None:
         with self._wake:

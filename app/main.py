@@ -26,6 +26,8 @@ from app.wiring import Lectern, build
 from model.errors import ModelError
 from retriever.errors import RetrieverError
 
+OPEN_RETRY_SECONDS = 5.0  # between two attempts to open all indexes
+
 _FRAMEWORK: dict[int, type[AppError]] = {404: NoSuchRoute, 405: MethodNotAllowed, 413: TooLarge}
 
 
@@ -39,9 +41,11 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
             requeued = await run_in_threadpool(lectern.jobs.start)
             telemetry.log("started", version=app.version, requeued=requeued, data_dir=str(settings.data_dir))
             app.state.lectern = lectern
-            app.state.opening = asyncio.create_task(run_in_threadpool(_open_indexes, lectern))
+            app.state.indexes, stopping = "opening", asyncio.Event()
+            opening = asyncio.create_task(_keep_opening(app, lectern, stopping))
             yield
-            await app.state.opening
+            stopping.set()
+            await opening
         finally:
             await run_in_threadpool(lectern.close)
             telemetry.log("stopped")
@@ -66,6 +70,18 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     app.add_middleware(RequestLog)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
+
+
+async def _keep_opening(app: FastAPI, lectern: Lectern, stopping: asyncio.Event) -> None:
+    """Open all indexes, and try again while one cannot be: a disk that is full at the start may have room later."""
+    while not await run_in_threadpool(_open_indexes, lectern):
+        app.state.indexes = "failed"
+        try:
+            await asyncio.wait_for(stopping.wait(), OPEN_RETRY_SECONDS)
+        except TimeoutError:
+            continue
+        return
+    app.state.indexes = "ok"
 
 
 def _open_indexes(lectern: Lectern) -> bool:

@@ -102,9 +102,9 @@ def ingest(running: Server, files: Sequence[Path], collection: str) -> dict[str,
     words = sum(len(text.split()) for text in texts)
     pieces = sum(sum(encoder.count_word_pieces(text.splitlines())) for text in texts)
     started = time.perf_counter()
-    jobs = [_upload(running, path, collection) for path in files]
+    jobs = [upload(running.client, path, collection) for path in files]
     for job in filter(None, jobs):
-        _finish(running, job)
+        finish(running.client, job)
     seconds = time.perf_counter() - started
     return {
         "documents": len(files),
@@ -152,7 +152,7 @@ def measure(data: Path, questions: int, parts: Sequence[str]) -> dict[str, Any]:
         if "articles" in parts and articles:
             result["ingest"]["articles"] = ingest(running, articles, "articles")
             peaks["after_articles"] = running.peak_rss_mb()
-            result["ask"] = ask(running, _questions(data, questions), "articles")
+            result["ask"] = ask(running, sample_questions(data, questions), "articles")
             peaks["after_questions"] = running.peak_rss_mb()
         if "books" in parts and books:
             result["ingest"]["books"] = ingest(running, books, "books")
@@ -161,18 +161,19 @@ def measure(data: Path, questions: int, parts: Sequence[str]) -> dict[str, Any]:
     return {**result, "peak_rss_mb": peaks, "models": version.get("models")}
 
 
-def _upload(running: Server, path: Path, collection: str) -> str | None:
+def upload(client: httpx.Client, path: Path, collection: str) -> str | None:
     """The job of an upload; None if it was indexed at once."""
     files = {"file": (path.name, path.read_bytes(), "text/plain")}
-    reply = running.client.post("/documents", params={"wait": 0}, files=files, data={"collection": collection})
+    reply = client.post("/documents", params={"wait": 0}, files=files, data={"collection": collection})
     reply.raise_for_status()
     job = reply.json().get("job")
     return None if job is None else str(job)
 
 
-def _finish(running: Server, job: str) -> None:
+def finish(client: httpx.Client, job: str) -> None:
+    """Wait until a job has succeeded. Raises RuntimeError when it does not."""
     while True:
-        reply = running.client.get(f"/jobs/{job}", params={"wait": 60})
+        reply = client.get(f"/jobs/{job}", params={"wait": 60})
         reply.raise_for_status()
         status = reply.json()["status"]
         if status == "succeeded":
@@ -181,7 +182,8 @@ def _finish(running: Server, job: str) -> None:
             raise RuntimeError(f"job {job} is {status}: {reply.json()['problem']}")
 
 
-def _questions(data: Path, count: int) -> list[str]:
+def sample_questions(data: Path, count: int) -> list[str]:
+    """A sample of the dev questions, the same at each run."""
     articles = json.loads((data / "dev" / "squad1.json").read_text(encoding="utf-8"))["data"]
     everything = [qa["question"] for one in articles for paragraph in one["paragraphs"] for qa in paragraph["qas"]]
     return random.Random(SEED).sample(everything, min(count, len(everything)))  # noqa: S311 - a sample, not a secret

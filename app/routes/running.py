@@ -38,8 +38,7 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Whether store, indexes and models can be used; 503 while one cannot."""
     lectern = lectern_of(request)
-    opening = request.app.state.opening
-    indexes = "opening" if not opening.done() else "ok" if opening.result() else "failed"
+    indexes = request.app.state.indexes
     state = await lectern.desk.aside(lambda: _state(lectern, "stopping" if lectern.jobs.stopping else indexes))
     return reply(state, status=200 if state.ready else 503)
 

@@ -131,6 +131,26 @@ def test_wherever_the_room_ends_what_was_accepted_is_indexed_once_there_is_room(
         assert '"level": "error"' not in "\n".join(line for line in server.lines() if "request failed" not in line)
 
 
+def test_a_service_that_starts_on_a_full_disk_answers_reads_and_goes_on_once_there_is_room(
+    nest: Nursery, small_disk: Path, tmp_path: Path
+) -> None:
+    with served(nest, small_disk / "data", tmp_path / "log") as (server, client):
+        kept = client.post("/documents", json={"text": TEXT}).json()
+        taken = client.post("/documents", json={"text": f"Common blue boat. {LARGE[:200_000]}"}, params={"wait": 0})
+        while client.get(f"/jobs/{taken.json()['job']}").json()["status"] == "queued":
+            pass
+    ballast = fill(small_disk, free=0)
+    with served(nest, small_disk / "data", tmp_path / "again") as (server, client):
+        assert client.get(f"/documents/{kept['id']}/text").json()["text"] == TEXT
+        assert client.post("/search", json={"query": "pump number 7", "top_k": 1}).json()["hits"]
+        refused(client.post("/documents", json={"text": LARGE}))
+        ballast.unlink()
+        job = client.get(f"/jobs/{taken.json()['job']}", params={"wait": 30}).json()
+        assert job["status"] == "succeeded"
+        assert client.post("/search", json={"query": "blue", "mode": "sparse"}).json()["hits"]
+        assert server.alive()
+
+
 def test_past_a_limit_of_file_sizes_it_is_the_same(nest: Nursery, tmp_path: Path) -> None:
     with served(nest, tmp_path / "data", tmp_path / "log") as (server, client):
         made = client.post("/documents", json={"text": TEXT}).json()
