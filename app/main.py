@@ -152,9 +152,9 @@ def main() -> None:
 
 
 async def _problem(_: Request, error: Exception) -> Response:
-    if problems.meaning(error).status >= 500:
-        telemetry.log("request failed", level=40, error=error)
     body = problems.problem_of(error, request_id=telemetry.request_id.get())
+    if body["status"] >= 500:
+        telemetry.log("request failed", level=40, error=error)
     return Response(
         encode(body), status_code=body["status"], media_type=problems.MEDIA_TYPE, headers=problems.headers_of(error)
     )

@@ -4,12 +4,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from app import schemas
 from app.problems import MEANINGS, MEDIA_TYPE
 from app.security import ROUTES
+from app.shapes import METADATA_SCHEMA, CollectionName, Title
 
 REFERENCE = "#/components/schemas/{model}"
 _BODIES: tuple[type[BaseModel], ...] = (
@@ -23,6 +24,19 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.BatchResult,
     schemas.Problem,
 )
+EVENTS: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {
+                "event": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json"},
+            },
+            "description": "one event; comments come in between",
+        }
+    }
+}
 _ALWAYS = (405, 500, 503)  # what any route may answer
 
 
@@ -38,13 +52,12 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def also_events(which: str) -> dict[str, Any]:
     """The OpenAPI response of a route that streams too, if it is asked to."""
-    content = {"text/event-stream": {"schema": {"type": "string", "description": f"events: {which}"}}}
-    return {"description": "The whole reply, or events", "content": content}
+    return {"description": f"The whole reply; with `stream`, events: {which}", "content": EVENTS}
 
 
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
+def json_body(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads this model from JSON."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _reference(model)}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": _reference(model)}}}}
 
 
 def upload_body() -> dict[str, Any]:
@@ -52,11 +65,12 @@ def upload_body() -> dict[str, Any]:
     form = {
         "type": "object",
         "required": ["file"],
+        "additionalProperties": False,
         "properties": {
             "file": {"type": "string", "format": "binary"},
-            "collection": {"type": "string"},
-            "title": {"type": "string"},
-            "metadata": {"type": "string", "description": "a JSON object"},
+            "collection": TypeAdapter(CollectionName).json_schema(),
+            "title": TypeAdapter(Title).json_schema(),
+            "metadata": METADATA_SCHEMA,  # of type object: its part is JSON
         },
     }
     content = {
@@ -68,7 +82,8 @@ def upload_body() -> dict[str, Any]:
 
 def lines_body() -> dict[str, Any]:
     """The `openapi_extra` of a route that takes a document a line."""
-    schema = {"type": "string", "description": "a JSON document a line, each as `DocumentUpload`"}
+    described = "a JSON document a line, each as `DocumentUpload`; a line that is none fails alone"
+    schema = {"type": "string", "pattern": r"[^\t\n\u000b\f\r ]", "description": described}
     return {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": schema}}}}
 
 

@@ -3,56 +3,32 @@
 Requests refuse unknown fields. Offsets count code points, end exclusive.
 """
 
-import json
-import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.shapes import (
+    WHOLE,
+    Bound,
+    CollectionName,
+    DocumentId,
+    FieldName,
+    Metadata,
+    NewTitle,
+    Number,
+    Question,
+    Scalar,
+    Scalars,
+    Text,
+    Title,
+    Wait,
+    not_together,
+    one_of,
+    some_of,
+)
 
 MAX_DOCUMENTS = 1_000
 MAX_CITATIONS = 256
-MAX_METADATA_BYTES = 65_536
-MAX_METADATA_DEPTH = 8
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Scalar = bool | int | Number | str | None
-Scalars = Annotated[list[Scalar], Field(max_length=1_000)]
-Bound = int | Number | str
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must hold more than white space")
-    return value
-
-
-def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Plain JSON of a bounded size and depth, every key between 1 and 128 characters."""
-    _check_depth(value, MAX_METADATA_DEPTH)
-    if any(not 0 < len(key) <= 128 for key in value):
-        raise ValueError("keys must have 1 to 128 characters")
-    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_METADATA_BYTES:
-        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes as JSON")
-    return value
-
-
-def _check_depth(value: object, left: int) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("numbers must be finite")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if inner and left == 0:
-        raise ValueError(f"must be nested at most {MAX_METADATA_DEPTH} deep")
-    for item in inner:
-        _check_depth(item, left - 1)
-
-
-Text = Annotated[str, Field(min_length=1), AfterValidator(_not_blank)]
-Question = Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(_not_blank)]
-CollectionName = Annotated[str, Field(pattern=r"^\w[\w.\-]{0,127}$", description="letters, digits, `_`, `.` and `-`")]
-DocumentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
-Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
-Title = Annotated[str, Field(max_length=1_000)]
-Wait = Annotated[float, Field(ge=0, le=3_600, allow_inf_nan=False)]
 
 
 class Request(BaseModel):
@@ -70,6 +46,8 @@ class Reply(BaseModel):
 class Condition(Request):
     """A test on one metadata field; all that are given must hold, and what is not given says nothing."""
 
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     gte: Bound = 0
     gt: Bound = 0
     lte: Bound = 0
@@ -84,7 +62,6 @@ class Condition(Request):
         return self
 
 
-FieldName = Annotated[str, Field(min_length=1, max_length=128)]
 Filters = Annotated[dict[FieldName, Scalar | Scalars | Condition], Field(max_length=32)]
 
 
@@ -100,6 +77,8 @@ def plain_filters(filters: dict[str, Any] | None) -> dict[str, Any] | None:
 
 class SourceRequest(Request):
     """A request about one source: an inline text, a list of documents, or a collection; none is `default`."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": not_together("text", "documents", "collection")})
 
     text: Text | None = None
     documents: Annotated[list[DocumentId], Field(min_length=1, max_length=MAX_DOCUMENTS)] | None = None
@@ -118,12 +97,19 @@ class SourceRequest(Request):
 class AskRequest(SourceRequest):
     """`POST /ask`: one question or a list, and at most one source."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            **one_of("question", "questions"),
+            "allOf": [*not_together("text", "documents", "collection"), *not_together("text", "filters")],
+        }
+    )
+
     question: Question | None = None
     questions: Annotated[list[Question], Field(min_length=1, max_length=64)] | None = None
     filters: Filters | None = None
-    top_k: Annotated[int, Field(ge=1, le=64, description="passages to read")] = 8
+    top_k: Annotated[int, Field(ge=1, le=64, description="passages to read"), WHOLE] = 8
     target_error: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    alternatives: Annotated[int, Field(ge=0, le=10, description="further answers to return")] = 0
+    alternatives: Annotated[int, Field(ge=0, le=10, description="further answers to return"), WHOLE] = 0
     wait: Wait | None = None
     stream: bool = False
 
@@ -131,7 +117,7 @@ class AskRequest(SourceRequest):
     def _check_question(self) -> Self:
         if (self.question is None) == (self.questions is None):
             raise ValueError("give either question or questions")
-        if self.filters and self.text is not None:
+        if self.filters is not None and self.text is not None:
             raise ValueError("filters are about stored documents: they cannot go with text")
         return self
 
@@ -201,8 +187,10 @@ class AskManyReply(Reply):
 class Length(Request):
     """How long a summary is to be: exactly one of the three."""
 
-    sentences: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    words: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    model_config = ConfigDict(json_schema_extra=one_of("sentences", "words", "ratio"))
+
+    sentences: Annotated[int, Field(ge=1, le=10_000), WHOLE] | None = None
+    words: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
     ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
@@ -214,6 +202,8 @@ class Length(Request):
 
 class SummarizeRequest(SourceRequest):
     """`POST /summarize`: at most one source, and what the summary is to be like."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": not_together("text", "document", "documents", "collection")})
 
     document: DocumentId | None = None
     length: Length | None = None
@@ -275,14 +265,20 @@ class SummarizeReply(Reply):
 class SearchRequest(SourceRequest):
     """`POST /search`: the passages nearest to a query."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [*not_together("text", "documents", "collection"), *not_together("text", "filters")]
+        }
+    )
+
     query: Question
     mode: Literal["hybrid", "sparse", "dense"] = "hybrid"
-    top_k: Annotated[int, Field(ge=1, le=200)] = 10
+    top_k: Annotated[int, Field(ge=1, le=200), WHOLE] = 10
     filters: Filters | None = None
 
     @model_validator(mode="after")
     def _check_filters(self) -> Self:
-        if self.filters and self.text is not None:
+        if self.filters is not None and self.text is not None:
             raise ValueError("filters are about stored documents: they cannot go with text")
         return self
 
@@ -316,16 +312,16 @@ class CitedQuote(Request):
 
     document_id: DocumentId
     version: Annotated[str, Field(min_length=1, max_length=128)]
-    start: Annotated[int, Field(ge=0)]
-    end: Annotated[int, Field(ge=0)]
+    start: Annotated[int, Field(ge=0), WHOLE]
+    end: Annotated[int, Field(ge=0), WHOLE]
     quote: Annotated[str, Field(min_length=1)]
     title: str | None = None
     context: str | None = None
-    page: int | None = None
+    page: Annotated[int, WHOLE] | None = None
     section: str | None = None
     speaker: str | None = None
     passage_id: str | None = None
-    score: Number | int | None = None
+    score: Number | None = None
 
 
 class VerifyRequest(Request):
@@ -377,7 +373,9 @@ class DocumentFields(Request):
 class DocumentPatch(Request):
     """`PATCH /documents/{id}`: what is given replaces what is stored."""
 
-    title: Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_not_blank)] | None = None
+    model_config = ConfigDict(json_schema_extra=some_of("title", "metadata"))
+
+    title: NewTitle | None = None
     metadata: Metadata | None = None
 
     @model_validator(mode="after")
@@ -445,9 +443,10 @@ class CollectionReply(Reply):
 
 
 class CollectionsReply(Reply):
-    """All collections."""
+    """A page of collections; `next_cursor` is null on the last."""
 
     collections: list[CollectionReply]
+    next_cursor: str | None
 
 
 class Progress(Reply):

@@ -92,9 +92,8 @@ class Rules:
 
     def __init__(self, routes: Mapping[str, Mapping[str, Scope | None]] = ROUTES) -> None:
         self._rules = [
-            (Route(path, _never, methods=[method]), scope)
+            [(Route(path, _never, methods=[method]), scope) for method, scope in methods.items()]
             for path, methods in routes.items()
-            for method, scope in methods.items()
         ]
 
     def scope_of(self, connection: Connection) -> Scope | None:
@@ -103,18 +102,19 @@ class Rules:
         An id or name in the path that nothing could have is not looked for, so that no error repeats it; where it is to
         be created, the route says what is wrong with it.
         """
-        others: set[str] = set()
-        for route, scope in self._rules:
-            match, found = route.matches(connection)
-            if match is Match.FULL:
-                named = found.get("path_params", {}).values()
-                if connection["method"] != "PUT" and not all(_NAME.match(str(name)) for name in named):
-                    raise NoSuchRoute("nothing has such a name")
-                return scope
-            if match is Match.PARTIAL:
-                others |= (route.methods or set()) - {"HEAD"}
-        if others:
-            raise MethodNotAllowed("this path does not take that method", allowed=sorted(others))
+        for rules in self._rules:
+            others: set[str] = set()
+            for route, scope in rules:
+                match, found = route.matches(connection)
+                if match is Match.FULL:
+                    named = found.get("path_params", {}).values()
+                    if connection["method"] != "PUT" and not all(_NAME.match(str(name)) for name in named):
+                        raise NoSuchRoute("nothing has such a name")
+                    return scope
+                if match is Match.PARTIAL:
+                    others |= (route.methods or set()) - {"HEAD"}
+            if others:  # of the first path that fits: a later one of another kind, such as an id, is not meant
+                raise MethodNotAllowed("this path does not take that method", allowed=sorted(others))
         raise NoSuchRoute("nothing is served at this path")
 
 

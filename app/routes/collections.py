@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from app import schemas
-from app.bodies import location, media_type_of, read_json, reply
+from app.bodies import invalid, location, media_type_of, read_json, reply
 from app.openapi import errors, json_body
 from app.routes.shared import lectern_of
 from app.security import tenant_of
@@ -16,12 +16,21 @@ router = APIRouter(tags=["collections"])
 NewName = Annotated[str, Path(pattern=r"^\w[\w.\-]{0,127}$")]
 
 
-@router.get("/collections", summary="List collections", response_model=schemas.CollectionsReply, responses=errors())
-async def list_collections(request: Request) -> Response:
-    """All collections with their counts; `default` is always there."""
+@router.get("/collections", summary="List collections", response_model=schemas.CollectionsReply, responses=errors(422))
+async def list_collections(
+    request: Request, limit: Annotated[int, Query(ge=1, le=1_000)] = 100, cursor: str | None = None
+) -> Response:
+    """A page of collections with their counts, by name; `default` is always there."""
     lectern, tenant = lectern_of(request), tenant_of(request)
-    found = await lectern.desk.aside(lambda: lectern.store.collections(tenant))
-    return reply(schemas.CollectionsReply(collections=[_reply(each) for each in found]))
+
+    def read() -> schemas.CollectionsReply:
+        try:
+            found, more = lectern.store.collection_page(tenant, limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise invalid([{"loc": ["cursor"], "msg": "not a cursor of this service"}]) from error
+        return schemas.CollectionsReply(collections=[_reply(each) for each in found], next_cursor=more)
+
+    return reply(await lectern.desk.aside(read))
 
 
 @router.get(
@@ -38,7 +47,7 @@ async def read_collection(request: Request, name: str) -> Response:
     summary="Create or describe a collection",
     response_model=schemas.CollectionReply,
     responses={201: {"model": schemas.CollectionReply, "description": "Created"}, **errors(400, 413, 415, 422, 507)},
-    openapi_extra=json_body(schemas.CollectionRequest),
+    openapi_extra=json_body(schemas.CollectionRequest, required=False),
 )
 async def put_collection(request: Request, name: NewName) -> Response:
     """Create a collection, or replace the metadata of one; a body is not needed."""

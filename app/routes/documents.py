@@ -192,7 +192,7 @@ async def read_text(
     "/documents/{document_id}/file",
     summary="Download the original file",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}, "description": "The bytes as sent"}, **errors(404)},
+    responses={200: {"content": {"*/*": {}}, "description": "The bytes as sent"}, **errors(404)},
 )
 async def read_file(request: Request, document_id: str) -> Response:
     """The original bytes, always as a download: a document's script never runs in this service's origin."""

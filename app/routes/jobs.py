@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from app import schemas
 from app.bodies import invalid, reply
-from app.openapi import errors
+from app.openapi import EVENTS, errors
 from app.routes.shared import job_reply, lectern_of, waiting_time
 from app.security import tenant_of
 from app.streams import JobEvents, streamed
@@ -53,7 +53,7 @@ async def read_job(
     responses={
         200: {
             "description": "events: `progress` for each new state, then `done` with the job",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": EVENTS,
         },
         204: {"description": "`Last-Event-ID` names the last event that there is: nothing comes after it"},
         **errors(404),

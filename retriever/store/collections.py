@@ -9,7 +9,15 @@ from retriever.errors import NotFound
 from retriever.store import schema
 from retriever.store.jobs import cancel_ingests
 from retriever.store.receipts import forget_replies
-from retriever.store.records import DEFAULT_COLLECTION, Collection, Part, collection_number, now
+from retriever.store.records import (
+    DEFAULT_COLLECTION,
+    Collection,
+    Part,
+    collection_number,
+    now,
+    read_cursor,
+    write_cursor,
+)
 
 
 class Collections(Part):
@@ -22,6 +30,18 @@ class Collections(Part):
             if all(each.name != DEFAULT_COLLECTION for each in found):
                 found.append(_default(connection, tenant))
         return sorted(found, key=lambda each: each.name)
+
+    def collection_page(
+        self, tenant: str, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Collection], str | None]:
+        """A page of collections by name, and the cursor of the next one. Raises ValueError for a bad cursor."""
+        table, last = schema.collections, "" if cursor is None else read_cursor(cursor)[1]
+        with self._db.read() as connection:
+            found = _counted(connection, and_(table.c.tenant == tenant, table.c.name > last), limit=limit + 1)
+            if last < DEFAULT_COLLECTION and collection_number(connection, tenant, DEFAULT_COLLECTION) is None:
+                found = sorted([*found, _default(connection, tenant)], key=lambda each: each.name)
+        page = found[:limit]
+        return page, write_cursor("", page[-1].name) if len(found) > limit else None
 
     def collection(self, tenant: str, name: str) -> Collection:
         """One collection with its counts. Raises NotFound."""
@@ -73,7 +93,7 @@ class Collections(Part):
             return {row.number: (row.tenant, row.name) for row in rows}
 
 
-def _counted(connection: Connection, where: ColumnElement[bool]) -> list[Collection]:
+def _counted(connection: Connection, where: ColumnElement[bool], *, limit: int | None = None) -> list[Collection]:
     table, documents = schema.collections, schema.documents
     inside = and_(
         documents.c.tenant == table.c.tenant,
@@ -86,6 +106,7 @@ def _counted(connection: Connection, where: ColumnElement[bool]) -> list[Collect
         func.coalesce(func.sum(documents.c.characters), 0),
     )
     query = select(table, *counts).outerjoin(documents, inside).where(where).group_by(table.c.number)
+    query = query.order_by(table.c.name).limit(limit)
     return [
         Collection(
             tenant=row.tenant,

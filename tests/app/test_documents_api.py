@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+JSON = {"content-type": "application/json"}
 PUMPS = "The pump is made by Bell & Howell.\r\n\r\nThe filter of the pump costs 12 euros. 😀 泵很好。"
 
 
@@ -261,3 +262,33 @@ def test_a_collection_can_have_a_chinese_name(client):
     add(client, collection="合同")
     assert client.get("/collections/合同").json()["documents"] == 1
     assert client.post("/search", json={"query": "pump", "collection": "合同"}).json()["hits"]
+
+
+def test_collections_are_listed_in_pages_by_name_with_default_among_them(client):
+    for name in ("b", "e", "a", "合同"):
+        client.put(f"/collections/{name}")
+    names, cursor = [], None
+    while names == [] or cursor:
+        page = client.get("/collections", params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        assert len(page["collections"]) <= 2
+        names += [each["name"] for each in page["collections"]]
+        cursor = page["next_cursor"]
+    assert names == ["a", "b", "default", "e", "合同"]
+    add(client)
+    again = client.get("/collections").json()
+    assert ([each["name"] for each in again["collections"]], again["next_cursor"]) == (names, None)
+    assert_problem(client.get("/collections", params={"cursor": "x"}), 422, "invalid")
+    assert_problem(client.get("/collections", params={"limit": 0}), 422, "invalid")
+
+
+def test_whole_numbers_may_be_written_with_a_point(client):
+    add(client)
+    assert client.post("/search", content=b'{"query": "pump", "top_k": 1.0}', headers=JSON).status_code == 200
+    assert_problem(client.post("/search", content=b'{"query": "pump", "top_k": 1.5}', headers=JSON), 422, "invalid")
+
+
+def test_a_path_of_its_own_is_not_taken_for_an_id(client):
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        reply = client.request(method, "/documents/batch")
+        assert_problem(reply, 405, "method")
+        assert reply.headers["allow"] == "POST"

@@ -180,6 +180,13 @@ def test_a_defect_is_a_500_without_a_trace(client, monkeypatch):
     assert "planted" not in reply.text
 
 
+def test_a_file_that_is_refused_is_no_error_of_the_service(client, caplog):
+    with caplog.at_level(logging.INFO, logger="lectern"):
+        reply = client.post("/documents", files={"file": ("a.txt", b" ", "text/plain")})
+    assert_problem(reply, 422, "no_text")
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 def test_a_broken_citation_withholds_the_reply(client, monkeypatch):
     from app import answering
 
