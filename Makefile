@@ -80,6 +80,7 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.speed --data $(DATA) $(BENCH_ARGS)
+	$(FAST) $(BIN)/python -m bench.concurrency --data $(DATA)
 
 eval: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.quality --data $(DATA) $(EVAL_ARGS)

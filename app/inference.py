@@ -22,7 +22,8 @@ Lane = Literal["interactive", "bulk"]
 Vectors = NDArray[np.float32]
 
 QUIET_SLICE = 32  # passages at once while nobody asks: about what a batch needs to keep two cores busy
-BUSY_SLICE = 8  # and while someone does: what a question waits for at most, some 0.15 s on two cores
+BUSY_SLICE = 8  # and while someone does, at most
+SLICE_SECONDS = 0.06  # and what such a slice may take, by the pace of those before: a search waits for it, however slow
 BUSY_SECONDS = 10.0  # how long after a question others are expected
 QUERY_BATCH = 64  # queries of concurrent questions that are encoded together
 PATIENCE = 32  # interactive turns in a row, after which a waiting bulk slice gets one: bulk work never starves
@@ -99,13 +100,15 @@ class Inference:
         limit: int = 512,
         quiet_slice: int = QUIET_SLICE,
         busy_slice: int = BUSY_SLICE,
+        slice_seconds: float = SLICE_SECONDS,
     ) -> None:
         if limit < 1:
             raise ValueError(f"limit must be at least 1, got {limit}")
         self._encoder = encoder
         self._reader = reader
         self._limit = limit
-        self._slices = (quiet_slice, busy_slice)
+        self._slices, self._slice_seconds = (quiet_slice, busy_slice), slice_seconds
+        self._pace = 0.0  # seconds a passage, as of the last slices
         self._lanes: dict[Lane, deque[_Work]] = {"interactive": deque(), "bulk": deque()}
         self._wake = threading.Condition()
         self._closing = False
@@ -201,9 +204,15 @@ class Inference:
 
     def _encode_slice(self, work: _Passages, lane: Lane) -> None:
         quiet, busy = self._slices
-        asked = time.monotonic() - self._last_interactive < BUSY_SECONDS
-        rows = work.order[work.done : work.done + (busy if asked else quiet)]
+        begun = time.monotonic()
+        if begun - self._last_interactive < BUSY_SECONDS:
+            size = min(busy, max(1, int(self._slice_seconds / self._pace))) if self._pace else busy
+        else:
+            size = quiet
+        rows = work.order[work.done : work.done + size]
         work.vectors[rows] = self._encoder.encode_passages([work.texts[row] for row in rows])
+        pace = (time.monotonic() - begun) / len(rows)
+        self._pace = (self._pace + pace) / 2 if self._pace else pace
         work.done += len(rows)
         if work.done >= len(work.order):
             work.future.set_result(work.vectors)

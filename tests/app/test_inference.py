@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from app import inference as module
 from app.errors import QueueFull, ShuttingDown
 from app.inference import Inference
 from tests.fakes import HashingEncoder, OverlapReader
@@ -37,7 +38,7 @@ class Gated(HashingEncoder):
 @pytest.fixture
 def gated():
     encoder = Gated()
-    inference = Inference(encoder, OverlapReader(), limit=4, quiet_slice=10, busy_slice=5)
+    inference = Inference(encoder, OverlapReader(), limit=4, quiet_slice=10, busy_slice=5, slice_seconds=60)
     with ThreadPoolExecutor(16) as pool:
         yield encoder, inference, pool
         encoder.gate.release(10_000)
@@ -70,6 +71,27 @@ def test_a_question_goes_before_the_rest_of_a_bulk_call(gated):
     query.result(10)
     bulk.result(10)
     assert encoder.calls[:2] == [("passages", 10), ("queries", 1)]
+
+
+def test_bulk_slices_shrink_on_a_slow_machine_so_that_a_question_waits_no_longer(monkeypatch):
+    clock, sizes = [100.0], []
+
+    class Slow(HashingEncoder):
+        def encode_passages(self, texts, /):
+            sizes.append(len(texts))
+            clock[0] += 0.02 * len(texts)
+            return super().encode_passages(texts)
+
+        def encode_queries(self, texts, /):
+            return HashingEncoder.encode_passages(self, texts)
+
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    inference = Inference(Slow(), OverlapReader(), quiet_slice=10, busy_slice=8, slice_seconds=0.07)
+    inference.encoder("bulk").encode_passages(TEXTS[:10])
+    inference.encoder("interactive").encode_queries(["who?"])
+    inference.encoder("bulk").encode_passages(TEXTS[:9])
+    inference.close()
+    assert sizes == [10, 3, 3, 3]
 
 
 def test_bulk_slices_are_small_while_questions_come(gated):
