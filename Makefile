@@ -8,6 +8,7 @@
 # make lock    hashes of all that the image installs -> requirements.lock, deploy/tools.lock
 # make licences  the licences of that -> LICENCES.md
 # make sbom    what is installed, as CycloneDX -> sbom.cdx.json
+# make security  what SECURITY.md promises, in figures -> bench/results
 # make chaos   two hundred kills of a running service -> bench/results
 
 SHELL := /bin/bash
@@ -30,7 +31,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format lock licences sbom bench chaos eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench security chaos eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -84,6 +85,9 @@ bench: $(VENV)/.installed-dev
 
 eval: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.quality --data $(DATA) $(EVAL_ARGS)
+
+security: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m bench.security
 
 chaos: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m tests.chaos.run $(CHAOS_ARGS)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def test_an_attempt_to_connect_would_be_seen(tmp_path: Path, namespace: list[str
     assert len(watched(tmp_path / "trace")) == 1
 
 
-def test_start_ingest_ask_search_and_summarize_try_to_reach_nothing(tmp_path: Path, namespace: list[str]) -> None:
+def test_start_ingest_ask_search_and_summarize_try_to_reach_nothing(
+    tmp_path: Path, namespace: list[str], record_property: Callable[[str, int], None]
+) -> None:
     if not (ROOT / "model" / "weights").is_dir():
         pytest.skip("no weights in model/weights")
     command = [*namespace, sys.executable, "-m", "tests.app.offline", str(tmp_path)]
@@ -57,7 +60,9 @@ def test_start_ingest_ask_search_and_summarize_try_to_reach_nothing(tmp_path: Pa
     assert came["statuses"] == [201, 200, 200, 200]
     assert "lighthouse" in came["summary"]
     assert came["stopped"] in (0, -signal.SIGTERM)
-    assert watched(tmp_path / "trace") == []
+    outward = watched(tmp_path / "trace")
+    record_property("offline.calls_with_an_address", len(outward))
+    assert outward == []
 
 
 # What is loaded

@@ -8,8 +8,7 @@ import itertools
 import json
 import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -129,7 +128,9 @@ def told(reply: httpx.Response) -> str:
     return reply.text + str(reply.headers)
 
 
-def test_nothing_that_a_user_wrote_is_in_an_error_or_in_the_log(server: tuple[Server, str], tmp_path: Path) -> None:
+def test_nothing_that_a_user_wrote_is_in_an_error_or_in_the_log(
+    server: tuple[Server, str], record_property: Callable[[str, int], None]
+) -> None:
     running, secret = server
     client = running.client
     statuses: dict[int, int] = {}
@@ -151,6 +152,10 @@ def test_nothing_that_a_user_wrote_is_in_an_error_or_in_the_log(server: tuple[Se
             assert MARK not in connection.recv(65_536).decode()
     running.stop()
     log = "".join(running.written)
+    record_property("marks.requests", sum(statuses.values()))
+    record_property("marks.errors", sum(count for status, count in statuses.items() if status >= 400))
+    record_property("marks.bytes_of_log", len(log))
+    record_property("marks.found", log.lower().count(MARK))
     assert log.count('"event": "request"') > 1_000
     assert MARK not in log.lower()
     assert secret not in log

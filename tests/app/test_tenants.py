@@ -250,7 +250,7 @@ def operations() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("operation", operations(), ids=" ".join)
 def test_what_is_another_tenant_s_is_answered_as_what_never_was(
-    fresh: World, statements: list[str], operation: tuple[str, str]
+    fresh: World, statements: list[str], operation: tuple[str, str], record_property: Callable[[str, int], None]
 ) -> None:
     assert operation in CASES, "say here how another tenant's names could be sent to this route"
     call = CASES[operation]
@@ -264,7 +264,11 @@ def test_what_is_another_tenant_s_is_answered_as_what_never_was(
     forget(fresh)
     statements.clear()
     replies = call(fresh.client, fresh.names, fresh.mine)
-    assert [plain(reply, fresh.names) for reply in replies] == expected
+    answered = [plain(reply, fresh.names) for reply in replies]
+    record_property("tenants.routes", 1)
+    record_property("tenants.requests", len(replies))
+    record_property("tenants.told_apart", sum(one != other for one, other in zip(answered, expected, strict=True)))
+    assert answered == expected
     if {reply.status_code for reply in replies} == {404}:
         assert statements == asked
     sent = (fresh.names.document, fresh.names.collection)
