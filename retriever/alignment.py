@@ -10,12 +10,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 RUNS = (16, 8, 4, 2, 1)  # tokens of an anchor: long ones first, as they hardly ever match by chance
 SMALL_GAP = 10_000  # pairs of tokens up to which a gap needs no anchors: all pairs are weighed
+MOST_LIKELY = 200  # of the equal strings that came new, how many are looked at, the nearest first
 REACH = 500  # characters on each side that tell which of several equal strings has moved
 
 # A word, a blank run, or any other character; Chinese, Japanese and Korean characters are words of their own.
@@ -54,8 +56,10 @@ class Alignment:
         if kept is not None:
             return kept
         wanted = self.old[start:end]
-        moved = [place for place in _occurrences(self.new, wanted) if not self._was_there(place, place + end - start)]
-        return min(moved, key=lambda place: (-self._likeness(start, end, place), abs(place - start)), default=None)
+        nearest = sorted(_occurrences(self.new, wanted), key=lambda place: abs(place - start))
+        moved = (place for place in nearest if not self._was_there(place, place + end - start))
+        likely = islice(moved, MOST_LIKELY)
+        return max(likely, key=lambda place: self._likeness(start, end, place), default=None)
 
     def _kept(self, start: int, end: int) -> int | None:
         first, last = self._image(start), self._image(end - 1)

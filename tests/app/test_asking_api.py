@@ -91,6 +91,32 @@ def test_filters_choose_documents_by_their_metadata(client):
     assert len(hits) == 1
 
 
+@pytest.mark.parametrize(
+    ("filters", "years"),
+    [
+        ({"lang": "en"}, [2019, 2021]),
+        ({"year": [2019, 2020]}, [2019, 2020]),
+        ({"year": {"in": [2021, "2019"]}}, [2021]),
+        ({"year": {"gt": 2019, "lte": 2021}}, [2020, 2021]),
+        ({"year": {"gte": 2019, "lt": 2020}, "lang": "en"}, [2019]),
+        ({"tags": "a"}, [2020]),
+        ({"tags": {"exists": True}}, [2020]),
+        ({"tags": {"exists": False}}, [2019, 2021]),
+        ({"lang": None}, []),
+        ({}, [2019, 2020, 2021]),
+    ],
+)
+def test_filters_compare_by_equality_range_list_and_existence(client, filters, years):
+    add(client, "The pump of nineteen.", metadata={"year": 2019, "lang": "en"})
+    add(client, "The pump of twenty.", metadata={"year": 2020, "lang": "de", "tags": ["a", "b"]})
+    add(client, "The pump of twenty-one.", metadata={"year": 2021, "lang": "en"})
+    hits = client.post("/search", json={"query": "pump", "filters": filters}).json()["hits"]
+    found = {client.get(f"/documents/{hit['document_id']}").json()["metadata"]["year"] for hit in hits}
+    assert sorted(found) == years
+    read = client.post("/ask", json={"question": "Which pump?", "filters": filters}).json()["read"]
+    assert read["documents"] == len(years)
+
+
 def test_a_list_of_questions_is_answered_in_order(client):
     add(client)
     questions = [COST, "Who won the marathon?", "Who is the pump made by?"]

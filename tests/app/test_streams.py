@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import threading
 import time
 
@@ -132,8 +133,9 @@ def test_silence_is_filled_with_comments_and_events_arrive_while_the_next_is_to_
         assert [each.name for each in found if isinstance(each, Event)][-1] == "done"
 
 
-def test_a_client_that_leaves_a_stream_stops_its_work(gated):
+def test_a_client_that_leaves_a_stream_stops_its_work_and_is_no_error(gated, caplog):
     client, encoder, app, _ = gated
+    caplog.set_level(logging.INFO, logger="lectern")
     with client.stream("POST", "/summarize", json={"text": LONG, "stream": True}) as reply:
         assert next(each for each in events(reply.iter_lines()) if isinstance(each, Event)).name == "progress"
         assert app.state.lectern.desk.taken == 1
@@ -142,6 +144,8 @@ def test_a_client_that_leaves_a_stream_stops_its_work(gated):
     encoder.go.release(1_000)
     until(lambda: app.state.lectern.desk.taken == 0)
     assert encoder.encoded <= 256
+    until(lambda: any(record.getMessage() == "request" for record in caplog.records))
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_a_client_that_leaves_before_its_turn_frees_its_thread_without_any_work(gated, monkeypatch):

@@ -126,3 +126,12 @@ def test_a_megabyte_is_aligned_in_seconds(new) -> None:  # type: ignore[no-untyp
     before = time.process_time()
     assert_sound(old, "".join(new(dice, parts)))
     assert time.process_time() - before < 20  # 1 to 4 s alone; the usual diffs take minutes
+
+
+def test_a_string_that_stands_everywhere_is_placed_without_weighing_every_place() -> None:
+    dice = random.Random(3)
+    alignment = Alignment("".join(sentences(dice, 3_000)), "".join(sentences(dice, 3_000)))
+    before = time.process_time()
+    for start in range(0, 4_000, 100):
+        alignment.place(alignment.old.index("w", start), alignment.old.index("w", start) + 1)
+    assert time.process_time() - before < 10
