@@ -1,5 +1,6 @@
 """Keys: made, listed and revoked; who is let in, by what, and what each route asks for."""
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -208,7 +209,7 @@ def test_a_refused_upload_is_told_so_although_its_body_was_not_read(tmp_path):
     server = Server(tmp_path)
     try:
         command("create", "--data", str(tmp_path))
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 10
         while server.client.get("/documents").status_code != 401:
             assert time.monotonic() < deadline
         reply = server.client.post("/documents", content=b"x" * 5_000_000, headers={"Content-Type": "text/plain"})
@@ -217,23 +218,45 @@ def test_a_refused_upload_is_told_so_although_its_body_was_not_read(tmp_path):
         server.stop()
 
 
-def test_a_key_made_and_revoked_beside_a_running_service_counts_within_a_second(tmp_path):
+def test_a_key_made_and_revoked_beside_a_running_service_counts_soon(tmp_path):
     server = Server(tmp_path)
 
-    def within_a_second(wanted: int, headers: dict[str, str]) -> None:
+    def soon(wanted: int, headers: dict[str, str]) -> None:
         began = time.monotonic()
         while server.client.get("/documents", headers=headers).status_code != wanted:
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 10  # on a machine that is busy; another test holds the second
 
     try:
         assert server.client.get("/documents").status_code == 200
         made = json.loads(command("create", "--json", "--data", str(tmp_path)))
-        within_a_second(401, {})
+        soon(401, {})
         assert server.client.get("/documents", headers=bearing(made["key"])).status_code == 200
         command("revoke", made["id"], "--data", str(tmp_path))
-        within_a_second(401, bearing(made["key"]))
+        soon(401, bearing(made["key"]))
     finally:
         server.stop()
+
+
+def test_a_look_at_the_store_counts_for_one_second(store, monkeypatch):
+    monkeypatch.setattr(gate, "KEY_SECONDS", 1.0)
+    clock = [0.0]
+    ring = gate.KeyRing(clock=lambda: clock[0])
+    asyncio.run(_look_after_seconds(ring, clock, store))
+
+
+async def _look_after_seconds(ring: gate.KeyRing, clock: list[float], store: Store) -> None:
+    assert await ring.any(store) is False
+    secret = new_key(store)
+    clock[0] = 0.99
+    assert await ring.any(store) is False
+    clock[0] = 1.0
+    assert await ring.any(store) is True
+    assert await ring.key(store, secret) is not None
+    store.revoke_key(str(keys.id_of(secret)))
+    clock[0] = 1.99
+    assert await ring.key(store, secret) is not None
+    clock[0] = 2.0
+    assert await ring.key(store, secret) is None
 
 
 # What each route asks for
