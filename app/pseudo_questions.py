@@ -4,6 +4,8 @@
     masked     a sentence without one of its names, numbers or dates: salient spans (Guu et al. 2020, section 3.4)
     keywords   the few words of the passage that the other passages have least
     question   a clause with its name, number or date asked for: "When was the lighthouse built?"
+    joined     masked sentences of two passages that follow each other: what both together answer
+    topic      words that recur in a stretch of passages and are rare elsewhere: where something is talked of
 
 None is what people ask; so what was learnt on some of them is judged by another.
 """
@@ -19,12 +21,14 @@ from typing import Literal
 from app.unanswerable import Mention, mentions
 from retriever.sentences import split_sentences
 
-PseudoKind = Literal["sentence", "masked", "keywords", "question"]
-KINDS: tuple[PseudoKind, ...] = ("sentence", "masked", "keywords", "question")
+PseudoKind = Literal["sentence", "masked", "keywords", "question", "joined", "topic"]
+KINDS: tuple[PseudoKind, ...] = ("sentence", "masked", "keywords", "question")  # of one passage
 
 FEWEST_WORDS, MOST_WORDS = 5, 40  # of a sentence: shorter ones say nothing, longer ones are tables and lists
 CLAUSE_WORDS = 12  # of a question: people ask short ones
 KEYWORDS = (2, 5)
+STRETCH = (2, 4)  # passages of a topic
+TOPIC_WORDS = (2, 4)
 RARE = math.log(2)  # a keyword stands in fewer than half of the passages
 SHORTEST_ANSWER = 2  # characters: "I" is no name, and one digit is seldom what a sentence is about
 
@@ -35,16 +39,17 @@ _BEFORE_A_DATE = re.compile(r"\b(?:in|since|by|until|from|on|during|of)\s*$", re
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoQuestion:
-    """A question that its passage was made to answer. `sentence` is where it was taken from, [start, end).
+    """A question that its passage was made to answer, and those `beside` it too where it was made of several.
 
-    `answer` is the masked or asked-for string as it stands in the passage, None for kinds without one.
+    `sentence` is where it was taken from, [start, end); `answer` the masked or asked-for string as it stands there.
     """
 
     kind: PseudoKind
     text: str
     passage: int
-    sentence: tuple[int, int]
+    sentence: tuple[int, int] = (0, 0)
     answer: str | None = None
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,38 @@ def pseudo_questions(
             if made is not None:
                 question, sentence, answer = made
                 yield PseudoQuestion(kind=kind, text=question, passage=key, sentence=sentence, answer=answer)
+
+
+def stretch_questions(
+    documents: Sequence[Sequence[tuple[int, str]]], *, kind: PseudoKind, rarity: Rarity, seed: int
+) -> Iterator[PseudoQuestion]:
+    """`joined` or `topic` questions of documents, each its (key, text) in order; stretches do not overlap."""
+    for passages in documents:
+        chance = random.Random(f"{seed} {kind} {[text for _, text in passages]}")  # noqa: S311 - not a secret
+        at = 0
+        while at < len(passages) - 1:
+            size = STRETCH[0] if kind == "joined" else chance.randint(*STRETCH)
+            keys = [key for key, _ in passages[at : at + size]]
+            texts = [text for _, text in passages[at : at + size]]
+            at += size
+            text = _joined(texts, rarity, chance) if kind == "joined" else _topic(texts, rarity, chance)
+            if text is not None and len(keys) > 1:
+                yield PseudoQuestion(kind=kind, text=text, passage=keys[0], beside=tuple(keys[1:]))
+
+
+def _joined(texts: Sequence[str], rarity: Rarity, chance: random.Random) -> str | None:
+    made = [_masked(text, rarity, chance) for text in texts]
+    return None if None in made else " ".join(each[0] for each in made if each is not None)
+
+
+def _topic(texts: Sequence[str], rarity: Rarity, chance: random.Random) -> str | None:
+    inside = Counter(word for text in texts for word in {word.casefold() for word in _WORD.findall(text)})
+    recurring = [word for word, count in inside.items() if count > 1 and len(word) > 2 and rarity(word) > RARE]
+    ranked = sorted(recurring, key=lambda word: (-inside[word] * rarity(word), word))[: 2 * TOPIC_WORDS[1]]
+    if len(ranked) < TOPIC_WORDS[0]:
+        return None
+    chance.shuffle(ranked)
+    return " ".join(ranked[: chance.randint(*TOPIC_WORDS)])
 
 
 _Made = tuple[str, tuple[int, int], str | None]
@@ -127,7 +164,7 @@ def _question(text: str, rarity: Rarity, chance: random.Random) -> _Made | None:
     return f"{_ASKS[mention.kind]} {' '.join(clause)}?", (start, end), mention.text
 
 
-_MAKERS: Mapping[PseudoKind, Callable[[str, Rarity, random.Random], _Made | None]] = {
+_MAKERS: Mapping[str, Callable[[str, Rarity, random.Random], _Made | None]] = {
     "sentence": _sentence,
     "masked": _masked,
     "keywords": _keywords,

@@ -1,16 +1,16 @@
 """The hybrid retriever: BM25 and cosine, mixed over one pool of candidates that both sides score exactly.
 
-    score = weight * bm25 / (the pool's largest bm25) + (1 - weight) * cosine
-
-Rank fusion throws away how much better a hit is: on pooled SQuAD (20,881 paragraphs, 2,000 dev questions) recall@1 / @5
-is 67.6 / 88.7 by rank fusion, 71.0 / 88.4 by BM25, 54.3 / 78.3 by cosine, and 74.8 / 91.7 by this mix.
+The pool has the best of each side, and the neighbours of the best of both; `retriever/tuning.py` has the formula. Rank
+fusion throws away how much better a hit is: on pooled SQuAD (20,881 paragraphs, 2,000 dev questions) recall@1 / @5 is
+67.6 / 88.7 by rank fusion, 71.0 / 88.4 by BM25, 54.3 / 78.3 by cosine, and 74.8 / 91.7 by the mix of both alone.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.bm25 import bm25
 from retriever.dense import DenseIndex, Encoder
@@ -19,14 +19,17 @@ from retriever.indexes import Indexes
 from retriever.sparse import Scored, SparseIndex
 from retriever.store import DEFAULT_COLLECTION, Store
 from retriever.terms import query_terms, terms
+from retriever.tuning import REACH, Mix, Tuning, mixed
 from retriever.types import Hit, Mode, Passage
 
 POOL = 100  # candidates of each side
-WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
+EXPANDED = 20  # candidates whose neighbours become candidates too
 OVERFETCH = 4  # how many times more to ask for where replaced passages took the places
 
 Scores = Mapping[int, float]  # by key
 Find = Callable[[int], list[Scored]]  # how many -> the best so many
+TuningOf = Callable[[str, str], Tuning | None]  # (tenant, collection) -> what was learned for it
+DEFAULT_MIX = Mix(nearby=0.25, whole=0.5)  # CONTRIBUTING.md has the measures, of training sets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +39,43 @@ class _Scope:
     sparse: SparseIndex
     dense: DenseIndex
     documents: Sequence[str] | None
+    tuning: Tuning | None
+    vector: NDArray[np.float32] | None = None  # of the query, as this collection's tuning maps it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """What a search ranks: visible passages with their titles, what each side found, and every candidate's scores."""
+
+    shown: Mapping[int, tuple[Passage, str]]
+    found: Mapping[str, Scores]
+    scores: Mapping[str, Scores]
+    retriever: str
+
+    @property
+    def keys(self) -> frozenset[int]:
+        """The keys of all that is scored."""
+        return frozenset(key for side in self.scores.values() for key in side)
 
 
 class HybridRetriever:
     """Searches the visible passages of a tenant's collections, or the passages of an inline text."""
 
     def __init__(
-        self, store: Store, indexes: Indexes, encoder: Encoder, *, pool: int = POOL, weight: float = WEIGHT
+        self,
+        store: Store,
+        indexes: Indexes,
+        encoder: Encoder,
+        *,
+        pool: int = POOL,
+        mix: Mix = DEFAULT_MIX,
+        tuning_of: TuningOf = lambda tenant, collection: None,
     ) -> None:
-        if not 0 <= weight <= 1 or pool < 1:
-            raise ValueError(f"weight must be in 0..1 and pool at least 1: {weight=}, {pool=}")
+        """`tuning_of` tells what was learned for a collection, None for most; `mix` is for those."""
+        if pool < 1:
+            raise ValueError(f"pool must be at least 1: {pool}")
         self._store, self._indexes, self._encoder = store, indexes, encoder
-        self._pool, self._weight = pool, weight
+        self._pool, self._mix, self._tuning_of = pool, mix, tuning_of
 
     def search(
         self,
@@ -68,21 +96,23 @@ class HybridRetriever:
         scopes = self._scopes(tenant, collection, documents, filters)
         if not scopes or k < 1:
             return []
-        sides: dict[str, Find] = {}
-        if mode != "dense":
-            sides["sparse"] = lambda n: _best((s.sparse.search(query, n, documents=s.documents) for s in scopes), n)
-        if mode != "sparse":
-            vector = self._encoder.encode_queries([query])[0]
-            sides["dense"] = lambda n: _best((s.dense.search(vector, n, documents=s.documents) for s in scopes), n)
-        found, shown = self._visible(tenant, sides, max(self._pool, k))
-        scores = found
-        if mode == "hybrid":
-            keys = {key for side in found.values() for key in side}
-            scores = {
-                "sparse": _joined(scope.sparse.score(query, keys) for scope in scopes),
-                "dense": _joined(scope.dense.score(vector, keys) for scope in scopes),
-            }
-        return _hits(shown, found, scores, weight=self._weight_of(mode))[:k]
+        mix = self._mix_of(scopes)
+        return _ranked(self._gather(tenant, query, scopes, mode=mode, size=max(self._pool, k), mix=mix), mix)[:k]
+
+    def candidates(self, tenant: str, query: str, *, collection: str, tuning: Tuning | None) -> Candidates:
+        """What `search` would rank if the collection had this tuning, of which the mix can still be chosen."""
+        scopes = [self._scope(tenant, collection, None, tuning)]
+        return self._gather(tenant, query, scopes, mode="hybrid", size=self._pool, mix=self._mix_of(scopes))
+
+    @staticmethod
+    def ranking(candidates: Candidates, mix: Mix) -> list[int]:
+        """The keys of the candidates as `search` orders them under this mix."""
+        return [hit.passage.key for hit in _ranked(candidates, mix)]
+
+    @property
+    def mix(self) -> Mix:
+        """How collections without a tuning are mixed."""
+        return self._mix
 
     def search_passages(self, passages: Sequence[Passage], query: str, *, mode: Mode = "hybrid", k: int) -> list[Hit]:
         """The best k of these passages, best first; scored as a collection that holds nothing else."""
@@ -98,11 +128,53 @@ class HybridRetriever:
             nearness = np.einsum("nd,d->n", vectors, self._encoder.encode_queries([query])[0])
             scores["dense"] = {key: float(score) for key, score in zip(keys, nearness, strict=True)}
         found = {side: {key: s for key, s in each.items() if side == "dense" or s > 0} for side, each in scores.items()}
-        titled = {passage.key: (passage, "") for passage in passages}
-        return _hits(titled, found, scores, weight=self._weight_of(mode))[:k]
+        shown = {passage.key: (passage, "") for passage in passages}
+        version = self._encoder.version
+        return _ranked(Candidates(shown=shown, found=found, scores=scores, retriever=version), self._mix)[:k]
 
-    def _weight_of(self, mode: Mode) -> float:
-        return {"sparse": 1.0, "dense": 0.0, "hybrid": self._weight}[mode]
+    def _gather(
+        self, tenant: str, query: str, scopes: Sequence[_Scope], *, mode: Mode, size: int, mix: Mix
+    ) -> Candidates:
+        """The visible candidates of the sides that the mode has, and their exact scores."""
+        if mode != "sparse":
+            scopes = self._with_vectors(scopes, query)
+        sides: dict[str, Find] = {}
+        if mode != "dense":
+            sides["sparse"] = lambda n: _best((s.sparse.search(query, n, documents=s.documents) for s in scopes), n)
+        if mode != "sparse":
+            sides["dense"] = lambda n: _best((_nearest(s, n) for s in scopes), n)
+        found, shown = self._visible(tenant, sides, size)
+        version = " ".join(sorted({self._encoder.version if s.tuning is None else s.tuning.version for s in scopes}))
+        gathered = Candidates(shown=shown, found=found, scores=found, retriever=version)
+        if mode != "hybrid":
+            return gathered
+        gathered = replace(gathered, scores=_scored(scopes, query, {key for side in found.values() for key in side}))
+        if not (mix.nearby or mix.whole):
+            return gathered
+        beside = self._beside(tenant, gathered, mix)
+        more = _scored(scopes, query, beside.keys())
+        scores = {side: {**each, **more[side]} for side, each in gathered.scores.items()}
+        return replace(gathered, shown={**shown, **beside}, scores=scores)
+
+    def _beside(self, tenant: str, gathered: Candidates, mix: Mix) -> dict[int, tuple[Passage, str]]:
+        """Passages that stand within REACH of the best candidates, in the same version, and are none themselves."""
+        best = {hit.passage.key: hit.passage for hit in _ranked(gathered, mix)[:EXPANDED]}
+        of = {key + step: passage for key, passage in best.items() for step in range(-REACH, REACH + 1)}
+        there = self._store.resolve(tenant, of.keys() - gathered.keys)
+        return {key: each for key, each in there.items() if _together(each[0], of[key])}
+
+    def _with_vectors(self, scopes: Sequence[_Scope], query: str) -> list[_Scope]:
+        vector = self._encoder.encode_queries([query])[0]
+        maps = [None if scope.tuning is None else scope.tuning.map for scope in scopes]
+        return [
+            replace(scope, vector=vector if learned is None else learned(vector))
+            for scope, learned in zip(scopes, maps, strict=True)
+        ]
+
+    def _mix_of(self, scopes: Sequence[_Scope]) -> Mix:
+        """The tuning's mix, for one collection that has one; scores of several have to be on one scale."""
+        tuning = scopes[0].tuning if len(scopes) == 1 else None
+        return self._mix if tuning is None else tuning.mix
 
     def _scopes(
         self,
@@ -118,14 +190,21 @@ class HybridRetriever:
                 return []
             raise NotFound(f"no collection {name!r}")
         if name is not None and documents is None and not filters:
-            return [self._scope(tenant, name, None)]
+            return [self._scope(tenant, name, None, self._tuning(tenant, name))]
         ids = self._store.matching(tenant, collection=name, documents=documents, filters=filters)
         places = self._store.collections_of(tenant, ids)
-        return [self._scope(tenant, place, inside) for place, inside in sorted(places.items())]
+        return [
+            self._scope(tenant, place, inside, self._tuning(tenant, place)) for place, inside in sorted(places.items())
+        ]
 
-    def _scope(self, tenant: str, collection: str, documents: Sequence[str] | None) -> _Scope:
+    def _tuning(self, tenant: str, collection: str) -> Tuning | None:
+        """What the collection has learned, unless it was for the vectors of another encoder."""
+        tuning = self._tuning_of(tenant, collection)
+        return tuning if tuning is not None and tuning.encoder == self._encoder.version else None
+
+    def _scope(self, tenant: str, collection: str, documents: Sequence[str] | None, tuning: Tuning | None) -> _Scope:
         sparse, dense = self._indexes.of(tenant, collection)
-        return _Scope(sparse=sparse, dense=dense, documents=documents)
+        return _Scope(sparse=sparse, dense=dense, documents=documents, tuning=tuning)
 
     def _visible(
         self, tenant: str, sides: Mapping[str, Find], size: int
@@ -159,30 +238,46 @@ def _joined(scores: Iterable[Scores]) -> Scores:
     return found
 
 
-def _hits(
-    shown: Mapping[int, tuple[Passage, str]],
-    found: Mapping[str, Scores],
-    scores: Mapping[str, Scores],
-    *,
-    weight: float,
-) -> list[Hit]:
-    """Every candidate that a side found, mixed; best first, ties by key."""
-    sparse, dense = scores.get("sparse", {}), scores.get("dense", {})
-    largest = max(sparse.values(), default=0.0) or 1.0
-    # One side alone keeps its own scale.
-    scale = largest if dense else 1.0
+def _nearest(scope: _Scope, n: int) -> list[Scored]:
+    return [] if scope.vector is None else scope.dense.search(scope.vector, n, documents=scope.documents)
+
+
+def _scored(scopes: Sequence[_Scope], query: str, keys: Collection[int]) -> dict[str, Scores]:
+    """The exact scores of these keys on both sides."""
+    return {
+        "sparse": _joined(scope.sparse.score(query, keys) for scope in scopes),
+        "dense": _joined(scope.dense.score(scope.vector, keys) for scope in scopes if scope.vector is not None),
+    }
+
+
+def _together(one: Passage, other: Passage) -> bool:
+    """Whether two passages are of one version, within REACH of each other."""
+    same = (one.document_id, one.version) == (other.document_id, other.version)
+    return same and abs(one.ordinal - other.ordinal) <= REACH
+
+
+def _ranked(candidates: Candidates, mix: Mix) -> list[Hit]:
+    """Every candidate, best first, ties by key. One side alone keeps its own scale."""
     ranks: dict[int, dict[str, int]] = {}
-    for side, each in found.items():
+    for side, each in candidates.found.items():
         for rank, key in enumerate(sorted(each, key=lambda key: (-each[key], key)), start=1):
             ranks.setdefault(key, {})[side] = rank
-    mixed = {key: weight * sparse.get(key, 0.0) / scale + (1 - weight) * dense.get(key, 0.0) for key in ranks}
+    scores = candidates.scores
+    if len(scores) == 1:
+        (total,) = scores.values()
+    else:
+        keys = ranks.keys() | scores["dense"].keys() & candidates.keys
+        shown = {key: candidates.shown[key][0] for key in keys}
+        places = {key: (f"{one.document_id} {one.version}", one.ordinal) for key, one in shown.items()}
+        total = mixed(places, scores["sparse"], scores["dense"], mix)
     return [
         Hit(
-            passage=shown[key][0],
-            title=shown[key][1],
-            score=mixed[key],
-            ranks=ranks[key],
+            passage=candidates.shown[key][0],
+            title=candidates.shown[key][1],
+            score=total[key],
+            ranks=ranks.get(key, {}),
             scores={side: each[key] for side, each in scores.items() if key in each},
+            retriever=candidates.retriever,
         )
-        for key in sorted(mixed, key=lambda key: (-mixed[key], key))
+        for key in sorted(total, key=lambda key: (-total[key], key))
     ]

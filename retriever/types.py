@@ -111,10 +111,14 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True)
 class Hit:
-    """A passage that a search found. `score` is the mix; `ranks` counts from 1 in each list that held it."""
+    """A passage that a search found. `score` is the mix; `ranks` counts from 1 in each list that held it.
+
+    `retriever` names the encoder, and what was learned for the collection, that the search went by.
+    """
 
     passage: Passage
     title: str
     score: float
     ranks: Mapping[str, int] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    retriever: str | None = None

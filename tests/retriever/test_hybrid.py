@@ -8,6 +8,7 @@ from retriever.bm25 import bm25
 from retriever.errors import NotFound
 from retriever.hybrid import HybridRetriever
 from retriever.terms import terms
+from retriever.tuning import Mix
 from retriever.types import Passage
 from tests.retriever.library import TENANT, Library
 
@@ -28,7 +29,7 @@ def test_the_mix_is_the_weighted_sum_of_scaled_bm25_and_cosine(library: Library)
     by_words = bm25(terms(query), [terms(text) for text in texts])
     by_meaning = library.encoder.encode_passages(texts) @ library.encoder.encode_queries([query])[0]
     for weight in (0.0, 0.3, 0.5, 1.0):
-        retriever = HybridRetriever(library.store, library.indexes, library.encoder, weight=weight)
+        retriever = HybridRetriever(library.store, library.indexes, library.encoder, mix=Mix(weight=weight))
         hits = {hit.passage.text: hit for hit in retriever.search(TENANT, query, k=4)}
         assert set(hits) == set(texts)
         for place, text in enumerate(texts):
@@ -142,9 +143,11 @@ def test_equal_scores_are_ordered_by_key(library: Library) -> None:
 
 
 def test_parts_that_make_no_sense_are_refused(library: Library) -> None:
-    for wrong in ({"weight": 1.5}, {"weight": -0.1}, {"pool": 0}):
+    for wrong in ({"weight": 1.5}, {"weight": -0.1}, {"nearby": -1.0}, {"whole": -0.5}):
         with pytest.raises(ValueError, match="weight must be"):
-            HybridRetriever(library.store, library.indexes, library.encoder, **wrong)
+            Mix(**wrong)
+    with pytest.raises(ValueError, match="pool must be"):
+        HybridRetriever(library.store, library.indexes, library.encoder, pool=0)
 
 
 def test_searches_during_writes_see_one_version_of_each_document_whole(library: Library) -> None:

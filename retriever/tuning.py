@@ -1,0 +1,150 @@
+"""How a collection is searched: how the scores are mixed, and a map on query vectors; learned for a collection or not.
+
+    score(z) = mix(z) + nearby * max of mix over z and up to REACH passages each side + whole * max over z's document
+    mix(z)   = weight * bm25 / (the pool's largest bm25) + (1 - weight) * cosine
+    cosine   = d(z) . unit(q + U D q)
+
+A passage that stands beside a good one, or in the same document, is a better guess than its own words say. The passage
+itself is among those that the maximum is taken of, so the best one is never overtaken by its neighbour.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from retriever.errors import StoreCorrupt
+
+Vectors = NDArray[np.float32]
+Place = tuple[str, int]  # a document's version, and the number of a passage in it
+
+WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
+REACH = 2  # passages each side that `nearby` looks at
+STATES = ("current", "previous")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """The weights of the formula above. Raises ValueError where one is out of range."""
+
+    weight: float = WEIGHT
+    nearby: float = 0.0
+    whole: float = 0.0
+
+    def __post_init__(self) -> None:  # noqa: D105
+        if not 0 <= self.weight <= 1 or self.nearby < 0 or self.whole < 0:
+            raise ValueError(f"weight must be in 0..1, nearby and whole not below 0: {self}")
+
+
+def mixed(
+    places: Mapping[int, Place], sparse: Mapping[int, float], dense: Mapping[int, float], mix: Mix
+) -> dict[int, float]:
+    """The score of every key of `places`, as the formula has it; a side that lacks a key counts 0."""
+    largest = max(sparse.values(), default=0.0) or 1.0
+    own = {key: mix.weight * sparse.get(key, 0.0) / largest + (1 - mix.weight) * dense.get(key, 0.0) for key in places}
+    if not (mix.nearby or mix.whole):
+        return own
+    best: dict[str, float] = {}
+    at: dict[Place, float] = {}
+    for key, (document, ordinal) in places.items():
+        best[document] = max(best.get(document, own[key]), own[key])
+        at[document, ordinal] = own[key]
+    reach = range(-REACH, REACH + 1)
+    scores = {}
+    for key, (document, ordinal) in places.items():
+        around = max(at.get((document, ordinal + step), own[key]) for step in reach)
+        scores[key] = own[key] + mix.nearby * around + mix.whole * best[document]
+    return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryMap:
+    """A low-rank residual map on query vectors of width W: `down` is [R, W], `up` [W, R]."""
+
+    down: Vectors
+    up: Vectors
+
+    def __call__(self, vector: Vectors) -> Vectors:
+        """Unit vectors [..., W] -> unit vectors [..., W]."""
+        moved = vector + (vector @ self.down.T) @ self.up.T
+        unit: Vectors = (moved / np.linalg.norm(moved, axis=-1, keepdims=True)).astype(np.float32)
+        return unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """What was learned for one collection, for the vectors of one encoder; `facts` tell how it was made."""
+
+    encoder: str
+    mix: Mix
+    map: QueryMap | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """The encoder's version and a hash of all that was learned."""
+        digest = hashlib.sha256(repr((self.encoder, self.mix)).encode())
+        if self.map is not None:
+            digest.update(self.map.down.tobytes() + self.map.up.tobytes())
+        return f"{self.encoder}+{digest.hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningState:
+    """What a collection is searched by now, and what it was searched by before; None stands for the service's default.
+
+    `revertible` says whether there is anything before.
+    """
+
+    current: Tuning | None = None
+    previous: Tuning | None = None
+    revertible: bool = False
+
+    def promoted(self, tuning: Tuning) -> "TuningState":
+        """The state in which this tuning has taken over."""
+        return TuningState(current=tuning, previous=self.current, revertible=True)
+
+    def rolled_back(self) -> "TuningState":
+        """The state before the last promotion; what was current is forgotten."""
+        return TuningState(current=self.previous)
+
+    def to_bytes(self) -> bytes:
+        """One file: safetensors, with everything but the arrays in its header."""
+        arrays: dict[str, NDArray[Any]] = {"format": np.array([1], dtype=np.int64)}
+        header: dict[str, Any] = {"revertible": self.revertible}
+        for name in STATES:
+            tuning: Tuning | None = getattr(self, name)
+            if tuning is None:
+                continue
+            header[name] = {"encoder": tuning.encoder, "mix": vars(tuning.mix), "facts": dict(tuning.facts)}
+            if tuning.map is not None:
+                arrays |= {f"{name}.down": tuning.map.down, f"{name}.up": tuning.map.up}
+        return save(arrays, metadata={"state": json.dumps(header)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "TuningState":
+        """The inverse of `to_bytes`. Raises StoreCorrupt for anything else."""
+        try:
+            arrays, header = load(data), json.loads(_header(data)["state"])
+            found = {name: _tuning(header[name], arrays, name) for name in STATES if name in header}
+            return cls(revertible=bool(header["revertible"]), **found)
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise StoreCorrupt("what a collection's retriever has learned cannot be read") from error
+
+
+def _tuning(described: Mapping[str, Any], arrays: Mapping[str, Any], name: str) -> Tuning:
+    down, up = arrays.get(f"{name}.down"), arrays.get(f"{name}.up")
+    learned = None if down is None or up is None else QueryMap(down=down, up=up)
+    return Tuning(encoder=described["encoder"], mix=Mix(**described["mix"]), map=learned, facts=described["facts"])
+
+
+def _header(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file in memory: its length in 8 bytes, then JSON."""
+    size = int.from_bytes(data[:8], "little")
+    return dict(json.loads(data[8 : 8 + size])["__metadata__"])
