@@ -26,11 +26,10 @@ Found = Callable[[int, Sequence[Hit]], None]  # of which question, from 0, and w
 class Answering:
     """Answers questions; every reply's citations are checked against the stored text before it leaves."""
 
-    def __init__(self, store: Store, finder: Finder, reader: Reader, *, retriever_name: str) -> None:
+    def __init__(self, store: Store, finder: Finder, reader: Reader) -> None:
         self._store = store
         self._finder = finder
         self._reader = reader
-        self._models = Models(reader=reader.name, retriever=retriever_name)
 
     def ask(self, tenant: str, request: AskRequest) -> AskReply:
         """The answer to `request.question`. Raises NotFound, Conflict, Invalid, parsing errors, QueueFull."""
@@ -117,7 +116,7 @@ class Answering:
                 characters=sum(len(piece.text) for piece in pieces),
                 documents=len({hit.passage.document_id for hit in hits}),
             ),
-            model=self._models,
+            model=Models(reader=self._reader.name, retriever=self._finder.retriever_of(findings, hits)),
             timings_ms={},
         )
         timer.stage("cite")

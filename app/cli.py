@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app import cli_adapt as adapt
 from app import cli_backup as backup
 from app import cli_eval as evaluate
 from app import cli_keys as keys
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     reindex = command("reindex", _reindex, "rebuild the indexes from the store", data)
     reindex.add_argument("--collection", metavar="NAME", help="only this one (default: all)")
 
+    adapt.add_command(command, data, shown)
     handed_out = commands.add_parser("keys", help="hand out API keys", description=keys.__doc__)
     keys.add_commands(handed_out.add_subparsers(metavar="WHAT", required=True), data)
     backup.add_commands(command, data)

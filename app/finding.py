@@ -6,7 +6,7 @@ from typing import Protocol
 
 from app.citations import section_title
 from app.pieces import Between, Piece, join_hits
-from app.schemas import SearchHit, SearchReply, SearchRequest, SourceRequest
+from app.schemas import Models, SearchHit, SearchReply, SearchRequest, SourceRequest
 from app.sources import InlineSource, SourceText, StoredSource, resolve
 from app.telemetry import Timer
 from retriever.chunking import WordPieceCounter, split
@@ -28,6 +28,9 @@ class Retriever(Protocol):
         k: int,
     ) -> list[Hit]:
         """The k best passages of a collection, or of the named documents."""
+
+    def version(self, tenant: str, collection: str | None) -> str:
+        """Names the encoder, and what was learned for the collection."""
 
     def search_passages(self, passages: Sequence[Passage], query: str, *, mode: Mode = "hybrid", k: int) -> list[Hit]:
         """The k best of these passages."""
@@ -79,7 +82,15 @@ class Finder:
         findings = self.prepare(tenant, request)
         hits = self.find(findings, request.query, k=request.top_k, mode=request.mode)
         timer.stage("retrieve")
-        return SearchReply(hits=[shown(hit) for hit in hits], timings_ms=timer.total())
+        model = Models(retriever=self.retriever_of(findings, hits))
+        return SearchReply(hits=[shown(hit) for hit in hits], model=model, timings_ms=timer.total())
+
+    def retriever_of(self, findings: Findings, hits: Sequence[Hit]) -> str:
+        """The version of the retriever that found these; where none was needed, that would have been used."""
+        named = next((hit.retriever for hit in hits if hit.retriever), None)
+        if named is not None:
+            return named
+        return self._retriever.version(findings.tenant, findings.stored.collection if findings.stored else None)
 
     def pieces(self, hits: Sequence[Hit], between: Between) -> list[Piece]:
         """What the reader is to read of these hits; `join_hits` tells how they are joined."""

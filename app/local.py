@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from app import telemetry
+from app.adapting import KIND
 from app.errors import JobFailed
 from app.jobs import OVER
-from app.schemas import AskReply, AskRequest, SearchReply, SearchRequest, SummarizeReply, SummarizeRequest
+from app.schemas import (
+    AdaptRequest,
+    AdaptResult,
+    AskReply,
+    AskRequest,
+    SearchReply,
+    SearchRequest,
+    SummarizeReply,
+    SummarizeRequest,
+)
 from app.settings import Settings
 from app.sources import SourceText
 from app.summarizing import summarize_texts
 from app.wiring import DEFAULT_TENANT, Lectern, build, free_cores
 from retriever.parsing import parse
-from retriever.store import version_of
+from retriever.store import Job, version_of
 
 Make = Callable[[Settings], Lectern]
 Progress = Callable[[int, int | None, str], None]
@@ -120,7 +130,14 @@ def summarize_files(
     return reply.model_copy(update=_identifier()), sources
 
 
-def _follow(lectern: Lectern, job_id: str, progress: Progress) -> None:
+def adapt(lectern: Lectern, collection: str, request: AdaptRequest, *, progress: Progress) -> AdaptResult:
+    """Adapt a collection by a job, waiting for it. Raises JobFailed with the reason."""
+    payload = {"collection": collection, **request.model_dump(mode="json")}
+    job = lectern.jobs.submit(DEFAULT_TENANT, KIND, payload)
+    return AdaptResult.model_validate(_follow(lectern, job.id, progress).result)
+
+
+def _follow(lectern: Lectern, job_id: str, progress: Progress) -> Job:
     while True:
         job = lectern.jobs.wait(DEFAULT_TENANT, job_id, timeout=POLL_SECONDS)
         progress(job.done, job.total, job.unit or "passages")
@@ -128,6 +145,7 @@ def _follow(lectern: Lectern, job_id: str, progress: Progress) -> None:
             break
     if job.status != "succeeded":
         raise JobFailed(job.problem or {"detail": f"the job was {job.status}"})
+    return job
 
 
 def _identifier() -> Mapping[str, Any]:

@@ -21,6 +21,8 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.DocumentUpload,
     schemas.DocumentPatch,
     schemas.CollectionRequest,
+    schemas.AdaptRequest,
+    schemas.AdaptResult,
     schemas.BatchResult,
     schemas.Problem,
 )

@@ -300,9 +300,10 @@ class SearchHit(Reply):
 
 
 class SearchReply(Reply):
-    """The passages that a search found, best first."""
+    """The passages that a search found, best first, and the retriever that it went by."""
 
     hits: list[SearchHit]
+    model: Models = Models()
     timings_ms: dict[str, float]
     request_id: str = ""
 
@@ -526,6 +527,96 @@ class BatchResult(Reply):
     results: list[BatchLine]
     succeeded: int
     failed: int
+
+
+class GivenQuestion(Request):
+    """A question of a collection with its answer, word for word as the documents have it."""
+
+    question: Question
+    answer: Question
+    document: DocumentId | None = None
+
+
+class AdaptRequest(Request):
+    """`POST /collections/{name}/adapt`: how long it may take, and what is known of what people ask."""
+
+    budget_seconds: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 600.0
+    questions: Annotated[list[GivenQuestion], Field(min_length=1, max_length=10_000)] | None = None
+    mode: Literal["query", "full"] = "query"
+
+
+class MeasuredInterval(Reply):
+    """A mean in percent, with its 95% bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class AdaptMeasure(Reply):
+    """A measure before and after, and the paired difference."""
+
+    before: MeasuredInterval
+    after: MeasuredInterval
+    difference: MeasuredInterval
+
+
+class AdaptKind(Reply):
+    """The measures of one kind of question that was judged by, in percent."""
+
+    questions: int
+    ndcg_before: float
+    ndcg_after: float
+    recall_before: float
+    recall_after: float
+
+
+class AdaptCounts(Reply):
+    """How many questions each step had; `unusable` were given, and their answers not found or found too often."""
+
+    learned: int
+    chosen: int
+    judged: int
+    unusable: int
+
+
+class AdaptedMix(Reply):
+    """What was chosen: the weights of the mix, and whether query vectors go through a map."""
+
+    weight: float
+    nearby: float
+    whole: float
+    map: bool
+
+
+class AdaptRetrievers(Reply):
+    """The version that the collection was searched by, and the one that was judged against it."""
+
+    before: str
+    after: str | None
+
+
+class AdaptResult(Reply):
+    """The `result` of an adaptation's job; the measures are null where there was too little to judge by."""
+
+    promoted: bool
+    reason: str
+    mode: str
+    retriever: AdaptRetrievers
+    ndcg_at_10: AdaptMeasure | None
+    recall_at_5: AdaptMeasure | None
+    kinds: dict[str, AdaptKind]
+    mix: AdaptedMix
+    questions: AdaptCounts
+    seconds: float
+    peak_memory_mb: float
+
+
+class RollbackReply(Reply):
+    """What a collection is searched by after a rollback."""
+
+    collection: str
+    retriever: str
 
 
 class ProblemError(Reply):

@@ -8,6 +8,8 @@ from typing import IO
 
 import torch
 
+from app.adapted import Tunings
+from app.adapting import KIND, Adapting
 from app.answering import Answering
 from app.batches import Batches
 from app.desk import Desk
@@ -46,6 +48,7 @@ class Lectern:
     answering: Answering
     summarizing: Summarizing
     verifying: Verifying
+    adapting: Adapting
     ingesting: Ingesting
     tasks: Tasks
     jobs: Jobs
@@ -85,13 +88,16 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
     quota = Quota(documents=settings.max_documents, bytes=settings.max_stored_bytes, jobs=settings.max_queued_jobs)
     store = Store(settings.store_url, keep_versions=settings.keep_versions, quota=quota)
     indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
-    retriever = HybridRetriever(store, indexes, interactive)
+    tunings = Tunings(store)
+    retriever = HybridRetriever(store, indexes, interactive, tuning_of=tunings.current)
     finder = Finder(store, retriever, interactive.count_word_pieces)
-    answering = Answering(store, finder, inference.reader(), retriever_name=interactive.version)
+    answering = Answering(store, finder, inference.reader())
     summarizing = Summarizing(store, bulk)
     ingesting = Ingesting(store, indexes, bulk)
+    adapting = Adapting(store, retriever, bulk, tunings)
     tasks = Tasks(answering, summarizing)
-    handlers: dict[str, Handler] = {"ingest": ingesting.run, "batch": Batches(store).run, **tasks.handlers()}
+    handlers: dict[str, Handler] = {"ingest": ingesting.run, "batch": Batches(store).run, KIND: adapting.run}
+    handlers |= tasks.handlers()
     jobs = Jobs(store, handlers, workers=settings.job_workers)
     return Lectern(
         settings=settings,
@@ -106,6 +112,7 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
         answering=answering,
         summarizing=summarizing,
         verifying=Verifying(store),
+        adapting=adapting,
         ingesting=ingesting,
         tasks=tasks,
         jobs=jobs,

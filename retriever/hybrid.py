@@ -7,6 +7,7 @@ fusion throws away how much better a hit is: on pooled SQuAD (20,881 paragraphs,
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from retriever.indexes import Indexes
 from retriever.sparse import Scored, SparseIndex
 from retriever.store import DEFAULT_COLLECTION, Store
 from retriever.terms import query_terms, terms
-from retriever.tuning import REACH, Mix, Tuning, mixed
+from retriever.tuning import REACH, Mix, Parts, Tuning, parts_of
 from retriever.types import Hit, Mode, Passage
 
 POOL = 100  # candidates of each side
@@ -52,10 +53,30 @@ class Candidates:
     scores: Mapping[str, Scores]
     retriever: str
 
-    @property
-    def keys(self) -> frozenset[int]:
-        """The keys of all that is scored."""
-        return frozenset(key for side in self.scores.values() for key in side)
+    @cached_property
+    def keys(self) -> list[int]:
+        """The keys of all that is scored, ascending."""
+        return sorted({key for side in self.scores.values() for key in side if key in self.shown})
+
+    def mixed(self, mix: Mix) -> NDArray[np.float64]:
+        """The score of each key under this mix; one side alone keeps its own scale."""
+        if len(self.scores) == 1:
+            (alone,) = self.scores.values()
+            return np.array([alone[key] for key in self.keys])
+        if mix.weight not in self._parts:  # several mixes of one weight share what takes long
+            passages = [self.shown[key][0] for key in self.keys]
+            places = [(f"{one.document_id} {one.version}", one.ordinal) for one in passages]
+            sides = ([self.scores[side].get(key, 0.0) for key in self.keys] for side in ("sparse", "dense"))
+            self._parts[mix.weight] = parts_of(places, *sides, weight=mix.weight)
+        return self._parts[mix.weight].mixed(mix)
+
+    def order(self, scores: NDArray[np.float64]) -> list[int]:
+        """Places in `keys`, the highest score first; ties by key."""
+        return [int(place) for place in np.lexsort((np.arange(len(scores)), -scores))]
+
+    @cached_property
+    def _parts(self) -> dict[float, Parts]:
+        return {}
 
 
 class HybridRetriever:
@@ -105,9 +126,15 @@ class HybridRetriever:
         return self._gather(tenant, query, scopes, mode="hybrid", size=self._pool, mix=self._mix_of(scopes))
 
     @staticmethod
-    def ranking(candidates: Candidates, mix: Mix) -> list[int]:
-        """The keys of the candidates as `search` orders them under this mix."""
-        return [hit.passage.key for hit in _ranked(candidates, mix)]
+    def ranking(candidates: Candidates, mix: Mix, *, k: int) -> list[int]:
+        """The keys of the best k candidates as `search` orders them under this mix."""
+        order = candidates.order(candidates.mixed(mix))
+        return [candidates.keys[place] for place in order[:k]]
+
+    def version(self, tenant: str, collection: str | None) -> str:
+        """Names the encoder and, for a collection that has learned something, that."""
+        tuning = None if collection is None else self._tuning(tenant, collection)
+        return self._encoder.version if tuning is None else tuning.version
 
     @property
     def mix(self) -> Mix:
@@ -160,7 +187,7 @@ class HybridRetriever:
         """Passages that stand within REACH of the best candidates, in the same version, and are none themselves."""
         best = {hit.passage.key: hit.passage for hit in _ranked(gathered, mix)[:EXPANDED]}
         of = {key + step: passage for key, passage in best.items() for step in range(-REACH, REACH + 1)}
-        there = self._store.resolve(tenant, of.keys() - gathered.keys)
+        there = self._store.resolve(tenant, of.keys() - set(gathered.keys))
         return {key: each for key, each in there.items() if _together(each[0], of[key])}
 
     def _with_vectors(self, scopes: Sequence[_Scope], query: str) -> list[_Scope]:
@@ -257,27 +284,20 @@ def _together(one: Passage, other: Passage) -> bool:
 
 
 def _ranked(candidates: Candidates, mix: Mix) -> list[Hit]:
-    """Every candidate, best first, ties by key. One side alone keeps its own scale."""
+    """Every candidate, best first, ties by key."""
     ranks: dict[int, dict[str, int]] = {}
     for side, each in candidates.found.items():
         for rank, key in enumerate(sorted(each, key=lambda key: (-each[key], key)), start=1):
             ranks.setdefault(key, {})[side] = rank
-    scores = candidates.scores
-    if len(scores) == 1:
-        (total,) = scores.values()
-    else:
-        keys = ranks.keys() | scores["dense"].keys() & candidates.keys
-        shown = {key: candidates.shown[key][0] for key in keys}
-        places = {key: (f"{one.document_id} {one.version}", one.ordinal) for key, one in shown.items()}
-        total = mixed(places, scores["sparse"], scores["dense"], mix)
+    scores, total, keys = candidates.scores, candidates.mixed(mix), candidates.keys
     return [
         Hit(
-            passage=candidates.shown[key][0],
-            title=candidates.shown[key][1],
-            score=total[key],
-            ranks=ranks.get(key, {}),
-            scores={side: each[key] for side, each in scores.items() if key in each},
+            passage=candidates.shown[keys[place]][0],
+            title=candidates.shown[keys[place]][1],
+            score=float(total[place]),
+            ranks=ranks.get(keys[place], {}),
+            scores={side: each[keys[place]] for side, each in scores.items() if keys[place] in each},
             retriever=candidates.retriever,
         )
-        for key in sorted(total, key=lambda key: (-total[key], key))
+        for place in candidates.order(total)
     ]

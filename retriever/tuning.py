@@ -10,7 +10,7 @@ itself is among those that the maximum is taken of, so the best one is never ove
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,25 +42,31 @@ class Mix:
             raise ValueError(f"weight must be in 0..1, nearby and whole not below 0: {self}")
 
 
-def mixed(
-    places: Mapping[int, Place], sparse: Mapping[int, float], dense: Mapping[int, float], mix: Mix
-) -> dict[int, float]:
-    """The score of every key of `places`, as the formula has it; a side that lacks a key counts 0."""
-    largest = max(sparse.values(), default=0.0) or 1.0
-    own = {key: mix.weight * sparse.get(key, 0.0) / largest + (1 - mix.weight) * dense.get(key, 0.0) for key in places}
-    if not (mix.nearby or mix.whole):
-        return own
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The terms of the formula for the same passages [N]: their own mix, the best around, the best of the whole."""
+
+    own: NDArray[np.float64]
+    around: NDArray[np.float64]
+    whole: NDArray[np.float64]
+
+    def mixed(self, mix: Mix) -> NDArray[np.float64]:
+        """The scores [N]; `mix.weight` is in the parts already."""
+        return self.own + mix.nearby * self.around + mix.whole * self.whole
+
+
+def parts_of(places: Sequence[Place], bm25: Sequence[float], cosine: Sequence[float], *, weight: float) -> Parts:
+    """The parts of the passages that stand at these places, one score a side for each."""
+    words = np.asarray(bm25, dtype=np.float64)
+    own = weight * words / (words.max(initial=0.0) or 1.0) + (1 - weight) * np.asarray(cosine, dtype=np.float64)
     best: dict[str, float] = {}
-    at: dict[Place, float] = {}
-    for key, (document, ordinal) in places.items():
-        best[document] = max(best.get(document, own[key]), own[key])
-        at[document, ordinal] = own[key]
+    at = dict(zip(places, own.tolist(), strict=True))
+    for (document, _), score in at.items():
+        best[document] = max(best.get(document, score), score)
     reach = range(-REACH, REACH + 1)
-    scores = {}
-    for key, (document, ordinal) in places.items():
-        around = max(at.get((document, ordinal + step), own[key]) for step in reach)
-        scores[key] = own[key] + mix.nearby * around + mix.whole * best[document]
-    return scores
+    around = [max(at.get((name, number + step), at[name, number]) for step in reach) for name, number in places]
+    whole = [best[document] for document, _ in places]
+    return Parts(own=own, around=np.array(around), whole=np.array(whole))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`/collections`: list, read, create or describe, delete."""
+"""`/collections`: list, read, create or describe, delete; adapt, and take that back."""
 
 from typing import Annotated
 
@@ -6,11 +6,13 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from app import schemas
+from app.adapting import KIND
 from app.bodies import invalid, location, media_type_of, read_json, reply
 from app.openapi import errors, json_body
-from app.routes.shared import lectern_of
+from app.routes.shared import accepted, lectern_of
 from app.security import tenant_of
-from retriever.store import Collection
+from retriever.errors import Conflict
+from retriever.store import Collection, Job
 
 router = APIRouter(tags=["collections"])
 NewName = Annotated[str, Path(pattern=r"^\w[\w.\-]{0,127}$")]
@@ -74,6 +76,42 @@ async def delete_collection(request: Request, name: str) -> Response:
 
     await lectern.desk.aside(purge)
     return Response(status_code=204)
+
+
+@router.post(
+    "/collections/{name}/adapt",
+    summary="Adapt a collection's retriever",
+    status_code=202,
+    response_model=schemas.JobAcceptedReply,
+    responses=errors(400, 404, 409, 413, 415, 422),
+    openapi_extra=json_body(schemas.AdaptRequest, required=False),
+)
+async def adapt_collection(request: Request, name: str) -> Response:
+    """Train, judge, and promote only what is better beyond chance; the job's result is an `AdaptResult`."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    body = schemas.AdaptRequest()
+    if media_type_of(request) or await request.body():
+        body = await read_json(request, schemas.AdaptRequest)
+
+    def submit() -> Job:
+        lectern.store.collection(tenant, name)  # raises NotFound
+        if body.mode == "full":
+            raise Conflict("only query-side adaptation is offered: passages keep their vectors; ask for mode 'query'")
+        return lectern.jobs.submit(tenant, KIND, {"collection": name, **body.model_dump(mode="json")})
+
+    return accepted(request, await lectern.desk.aside(submit))
+
+
+@router.post(
+    "/collections/{name}/adapt/rollback",
+    summary="Take the last adaptation back",
+    response_model=schemas.RollbackReply,
+    responses=errors(404, 409, 507),
+)
+async def roll_back_collection(request: Request, name: str) -> Response:
+    """Search by what was before the last promotion again."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+    return reply(await lectern.desk.aside(lambda: lectern.adapting.rollback(tenant, name)))
 
 
 def _reply(collection: Collection) -> schemas.CollectionReply:

@@ -207,7 +207,8 @@ def test_search_gives_passages_with_their_ranks(client):
     assert (hit["document_id"], hit["title"], hit["version"]) == (made["id"], "Pumps", made["version"])
     assert PUMPS[hit["start"] : hit["end"]] == hit["text"]
     assert hit["ranks"] == {"sparse": 1, "dense": 1}
-    assert set(body) == {"hits", "timings_ms", "request_id"}
+    assert set(body) == {"hits", "model", "timings_ms", "request_id"}
+    assert body["model"]["retriever"] == "hashing@1"
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "sparse", "dense"])

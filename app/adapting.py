@@ -1,0 +1,317 @@
+"""Adapts a collection's retriever to it, without labels and in minutes: a durable job.
+
+Questions are made of the collection (app/adaptation_sets.py). A low-rank map on query vectors is fitted to some; with
+or without it, and under several mixes, others are searched for, and the best way is chosen. It is then judged against
+what the collection is searched by now, on questions of other documents and of other kinds, and takes over only where it
+is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the old retriever in place.
+"""
+
+import itertools
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from app.adaptation_sets import GIVEN, Asked, Given, Questions, make_questions
+from app.adapted import Tunings
+from app.evaluation.ranking import ndcg_at, recall_at
+from app.evaluation.statistics import bootstrap, paired_bootstrap
+from app.inference import TextEncoder
+from app.schemas import (
+    AdaptCounts,
+    AdaptedMix,
+    AdaptKind,
+    AdaptMeasure,
+    AdaptResult,
+    AdaptRetrievers,
+    MeasuredInterval,
+    RollbackReply,
+)
+from retriever.errors import Conflict, NotFound
+from retriever.hybrid import Candidates, HybridRetriever
+from retriever.store import DEFAULT_COLLECTION, Job, Store
+from retriever.tuning import Mix, QueryMap, Tuning
+
+KIND = "adapt"
+DEPTH = 10  # of a ranking that is measured
+UNIT = "seconds"
+MOST_PASSAGES = 20_000  # that questions are made of; all are searched
+FEWEST_JUDGED = 40  # questions: below it nothing can be told from chance
+ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
+STEPS = 600
+NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0)
+WEIGHTS = (0.2, 0.3, 0.5, 0.6)  # tried where users gave questions: made ones repeat the passages' words too well
+ENCODED, TRAINED, CHOSEN = 0.35, 0.55, 0.75  # shares of the budget by which each step is over
+SLICE = 16  # questions encoded at once: what a user's question waits for
+
+
+class Progress(Protocol):
+    """What a run needs of its job's context."""
+
+    def progress(self, done: int, total: int | None, unit: str | None, *, force: bool = False) -> None:
+        """Report; raises Cancelled and Stopping."""
+
+
+class _Budget:
+    """The seconds that a run may take, told to its job as they pass."""
+
+    def __init__(self, seconds: float, context: Progress) -> None:
+        self._started, self._seconds, self._context = time.monotonic(), seconds, context
+
+    @property
+    def spent(self) -> float:
+        return time.monotonic() - self._started
+
+    def left(self, until: float, *, force: bool = False) -> bool:
+        """Whether this share of the budget is not used up yet. Raises Cancelled and Stopping."""
+        done = min(int(self.spent), int(self._seconds))
+        self._context.progress(done, int(self._seconds), UNIT, force=force)
+        return self.spent < until * self._seconds
+
+
+class Adapting:
+    """Runs adaptations, one at a time for a collection, and takes the last promotion back."""
+
+    def __init__(self, store: Store, retriever: HybridRetriever, encoder: TextEncoder, tunings: Tunings) -> None:
+        self._store, self._retriever, self._encoder, self._tunings = store, retriever, encoder, tunings
+        self._lock = threading.Lock()
+        self._running: set[int] = set()
+
+    def run(self, job: Job, context: Progress) -> Mapping[str, Any]:
+        """Adapt the collection of the job. Raises NotFound, Conflict while another job adapts it, and as `progress`."""
+        name = str(job.payload["collection"])
+        number = self._store.collection_number(job.tenant, name)
+        if number is None and name != DEFAULT_COLLECTION:
+            raise NotFound(f"no collection {name!r}")
+        with self._alone(number or 0):
+            current = self._tunings.state(job.tenant, name).current
+            if current is not None and current.facts.get("job") == job.id:
+                return dict(current.facts["result"])  # promoted, and killed before it could say so
+            budget = _Budget(float(job.payload["budget_seconds"]), context)
+            run = _Run(self._store, self._retriever, self._encoder, budget, job)
+            tuning, result = run.adapt(current)
+            budget.left(1.0, force=True)  # the last moment at which cancelling it changes anything
+            if tuning is not None and number is not None:
+                facts = {"job": job.id, "result": result.model_dump(mode="json")}
+                self._tunings.promote(job.tenant, name, number, replace(tuning, facts=facts))
+            return result.model_dump(mode="json")
+
+    def rollback(self, tenant: str, collection: str) -> RollbackReply:
+        """Search by what was before the last promotion again. Raises NotFound and Conflict."""
+        state = self._tunings.rollback(tenant, collection)
+        current = self._encoder.version if state.current is None else state.current.version
+        return RollbackReply(collection=collection, retriever=current)
+
+    @contextmanager
+    def _alone(self, number: int) -> Iterator[None]:
+        with self._lock:
+            if number in self._running:
+                raise Conflict("another job adapts this collection: wait for it, or cancel it")
+            self._running.add(number)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(number)
+
+
+class _Run:
+    """One adaptation, from the collection to what it has learned and how that was judged."""
+
+    def __init__(
+        self, store: Store, retriever: HybridRetriever, encoder: TextEncoder, budget: _Budget, job: Job
+    ) -> None:
+        self._store, self._retriever, self._encoder, self._budget = store, retriever, encoder, budget
+        self._tenant, self._name = job.tenant, str(job.payload["collection"])
+        self._given = [Given(**one) for one in job.payload.get("questions") or ()]
+        self._mode = str(job.payload.get("mode", "query"))
+
+    def adapt(self, current: Tuning | None) -> tuple[Tuning | None, AdaptResult]:
+        """The tuning to promote, None where it is not better beyond chance, and the result of the job."""
+        ids = self._store.matching(self._tenant, collection=self._name)
+        found = self._store.visible_passages(self._tenant, ids, encoder=self._encoder.version, collection=self._name)
+        questions = make_questions(itertools.islice(found, MOST_PASSAGES), self._given, seed=13)
+        before = current or Tuning(encoder=self._encoder.version, mix=self._retriever.mix)
+        if len(questions.judge) < FEWEST_JUDGED:
+            reason = f"too little to judge by: {len(questions.judge)} questions, {FEWEST_JUDGED} are needed"
+            return None, self._result(questions, 0, [], before, before, reason)
+        learned, trained = self._fit(questions)
+        chosen = self._choose(questions.choose, before, learned)
+        rows = self._judge(questions.judge, before, chosen)
+        promoted, reason = _verdict(rows)
+        if (chosen.map, chosen.mix) == (before.map, before.mix):
+            promoted, reason = False, "nothing better was found than what the collection is searched by"
+        result = self._result(questions, trained, rows, before, chosen, reason, promoted=promoted)
+        return (chosen if promoted else None), result
+
+    def _fit(self, questions: Questions) -> tuple[QueryMap | None, int]:
+        """A map on query vectors, fitted to as many questions as the budget lets be encoded; how many they were."""
+        from model.training.query_map import fit_query_map
+
+        vectors: list[Any] = []
+        for at in range(0, len(questions.learn), SLICE):
+            if not self._budget.left(ENCODED):
+                break
+            texts = [one.text for one in questions.learn[at : at + SLICE]]
+            vectors.extend(self._encoder.encode_queries(texts))
+        if not vectors:
+            return None, 0
+        keys = sorted(questions.vectors)
+        place = {key: row for row, key in enumerate(keys)}
+        positive = np.array([place[min(one.relevant)] for one in questions.learn[: len(vectors)]], dtype=np.int64)
+        passages = np.stack([questions.vectors[key] for key in keys]).astype(np.float32)
+        down, up = fit_query_map(
+            np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self._budget.left(TRAINED)
+        )
+        return QueryMap(down=down, up=up), len(vectors)
+
+    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: QueryMap | None) -> Tuning:
+        """The best of all ways on these questions; what is there now, where nothing is better."""
+        given = sum(one.kind == GIVEN for one in asked)
+        weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
+        mixes = [Mix(weight=w, nearby=n, whole=a) for w in sorted(weights) for n in NEARBY for a in WHOLE]
+        maps = [before.map, *([learned] if learned is not None else [])]
+        scores: dict[tuple[int, Mix], dict[str, list[float]]] = {}
+        for one in asked:
+            if not self._budget.left(CHOSEN):
+                break
+            for number, linear in enumerate(maps):
+                candidates = self._candidates(one, replace(before, map=linear))
+                for mix in {before.mix, *mixes}:
+                    ranking = self._retriever.ranking(candidates, mix, k=DEPTH)
+                    scores.setdefault((number, mix), {}).setdefault(one.kind, []).append(_ndcg(ranking, one))
+        unchanged = (0, before.mix)
+        # Every kind counts the same, however many of it there are; equals go to what changes nothing, or little.
+        best = max(
+            scores,
+            key=lambda way: (
+                round(float(np.mean([np.mean(values) for values in scores[way].values()])), 6),
+                way == unchanged,
+                -way[0],
+                -way[1].nearby - way[1].whole,
+            ),
+            default=unchanged,
+        )
+        if best == unchanged or not _surely(scores[best], scores[unchanged]):
+            return replace(before, facts={})
+        return replace(before, map=maps[best[0]], mix=best[1], facts={})
+
+    def _judge(self, asked: Sequence[Asked], before: Tuning, after: Tuning) -> list[tuple[str, list[float]]]:
+        """For each question its kind and [nDCG before, after, recall before, after]."""
+        rows = []
+        for number, one in enumerate(asked):
+            if not self._budget.left(1.0) and number >= FEWEST_JUDGED:
+                break
+            rankings = [
+                self._retriever.ranking(self._candidates(one, way), way.mix, k=DEPTH) for way in (before, after)
+            ]
+            measured = [_ndcg(ranking, one) for ranking in rankings] + [_recall(ranking, one) for ranking in rankings]
+            rows.append((one.kind, measured))
+        return rows
+
+    def _candidates(self, one: Asked, tuning: Tuning) -> Candidates:
+        return self._retriever.candidates(self._tenant, one.text, collection=self._name, tuning=tuning)
+
+    def _result(
+        self,
+        questions: Questions,
+        trained: int,
+        rows: Sequence[tuple[str, list[float]]],
+        before: Tuning,
+        after: Tuning,
+        reason: str,
+        *,
+        promoted: bool = False,
+    ) -> AdaptResult:
+        kinds = sorted({kind for kind, _ in rows})
+        plain = before.map is None and before.mix == self._retriever.mix
+        counts = AdaptCounts(
+            learned=trained, chosen=len(questions.choose), judged=len(rows), unusable=questions.unusable
+        )
+        return AdaptResult(
+            promoted=promoted,
+            reason=reason,
+            mode=self._mode,
+            retriever=AdaptRetrievers(
+                before=self._encoder.version if plain else before.version, after=after.version if rows else None
+            ),
+            ndcg_at_10=_measure([row[0:2] for _, row in rows]),
+            recall_at_5=_measure([row[2:4] for _, row in rows]),
+            kinds={kind: _kind([row for each, row in rows if each == kind]) for kind in kinds},
+            mix=AdaptedMix(
+                weight=after.mix.weight, nearby=after.mix.nearby, whole=after.mix.whole, map=after.map is not None
+            ),
+            questions=counts,
+            seconds=round(self._budget.spent, 2),
+            peak_memory_mb=_peak_memory_mb(),
+        )
+
+
+def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
+    """Whether what was learned takes over: better beyond chance, and on no kind of question worse beyond chance.
+
+    Users' questions decide alone where there are enough of them.
+    """
+    given = [row for kind, row in rows if kind == GIVEN]
+    deciding = given if len(given) >= ENOUGH_GIVEN else [row for _, row in rows]
+    for kind in sorted({kind for kind, _ in rows}):
+        of_kind = [row for each, row in rows if each == kind]
+        for name, at in (("nDCG@10", 0), ("recall@5", 2)):
+            difference = paired_bootstrap([row[at + 1] for row in of_kind], [row[at] for row in of_kind])
+            if difference.high < 0:
+                return False, f"{name} is lower on questions of the kind '{kind}'"
+    difference = paired_bootstrap([row[1] for row in deciding], [row[0] for row in deciding])
+    if difference.low > 0:
+        return True, "nDCG@10 is higher beyond chance"
+    return False, "the difference in nDCG@10 may be chance"
+
+
+def _surely(best: Mapping[str, Sequence[float]], unchanged: Mapping[str, Sequence[float]]) -> bool:
+    """Whether what was picked as the best of many is better beyond chance even where it was picked."""
+    kinds = sorted(best)
+    ours, theirs = ([value for kind in kinds for value in way[kind]] for way in (best, unchanged))
+    return paired_bootstrap(ours, theirs).low > 0
+
+
+def _ndcg(ranking: Sequence[int], one: Asked) -> float:
+    return ndcg_at([str(key) for key in ranking], {str(key): 1 for key in one.relevant}, 10)
+
+
+def _recall(ranking: Sequence[int], one: Asked) -> float:
+    return recall_at([str(key) for key in ranking[:5]], {str(key): 1 for key in one.relevant}, 5)
+
+
+def _measure(rows: Sequence[Sequence[float]]) -> AdaptMeasure | None:
+    """[before, after] of each question as means with intervals, in percent."""
+    if not rows:
+        return None
+    before, after = [row[0] for row in rows], [row[1] for row in rows]
+    intervals = (bootstrap(before), bootstrap(after), paired_bootstrap(after, before))
+    shown = [
+        MeasuredInterval(mean=round(100 * it.mean, 2), low=round(100 * it.low, 2), high=round(100 * it.high, 2))
+        for it in intervals
+    ]
+    return AdaptMeasure(before=shown[0], after=shown[1], difference=shown[2])
+
+
+def _kind(rows: Sequence[Sequence[float]]) -> AdaptKind:
+    means = [round(100 * float(np.mean([row[at] for row in rows])), 2) for at in range(4)]
+    return AdaptKind(
+        questions=len(rows),
+        ndcg_before=means[0],
+        ndcg_after=means[1],
+        recall_before=means[2],
+        recall_after=means[3],
+    )
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this process has ever had, in MB; the models and the indexes are part of it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 1024 if sys.platform != "darwin" else peak / 1024**2, 1)
