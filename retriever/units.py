@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from retriever.sentences import Sentence, bounded, lines, paragraphs, sentences_of_paragraph
 from retriever.types import ParsedDocument
@@ -72,7 +72,8 @@ def _spoken(document: ParsedDocument, start: int, end: int) -> Iterator[tuple[in
     """The turns in a range, and the text between them: (start, end, whether somebody says it), tiling the range."""
     turns = document.turns
     at = start
-    for turn in turns[max(0, bisect_right(turns, start, key=lambda one: one.start) - 1) :]:
+    first_turn = max(0, bisect_right(turns, start, key=lambda one: one.start) - 1)
+    for turn in islice(turns, first_turn, None):
         if turn.start >= end:
             break
         first, last = max(turn.start, start), min(turn.end, end)

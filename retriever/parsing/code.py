@@ -16,6 +16,7 @@ from retriever.types import ParsedDocument, Section
 
 LARGEST = 4_000_000  # bytes: a syntax tree takes 21 times its source in memory; a longer file is generated, not written
 _LONGEST_NAME = 200
+_LONGEST_MARGIN = 300  # bytes looked at before and after a definition for the ends of its lines: minified code has none
 # What a name of JavaScript may be given to be a definition.
 _FUNCTIONS = frozenset(["arrow_function", "function_expression", "generator_function", "function", "class"])
 _ARGUMENTS = re.compile(r"(?<=\w)\s*<.*>$")  # of a template
@@ -58,7 +59,7 @@ def _definitions(root: Node, language: Language) -> Iterator[_Definition]:
     while waiting:
         # `lead` is the first of the comments right above the next node, `above` the node before it.
         parent, path, lead, above = waiting.pop()
-        for node in parent.children:
+        for node in _children(parent):
             adjacent = above is not None and node.start_point.row - _last_row(above) <= 1
             if node.type in language.leading:
                 # One at the end of a line of code is about that line.
@@ -78,6 +79,16 @@ def _definitions(root: Node, language: Language) -> Iterator[_Definition]:
             elif inner.type in language.through or inner.type == "ERROR":
                 waiting.append((inner, path, lead, above))
             lead, above = None, node
+
+
+def _children(parent: Node) -> Iterator[Node]:
+    """The children of a node one at a time: a file may have a million."""
+    cursor = parent.walk()
+    going = cursor.goto_first_child()
+    while going:
+        if cursor.node is not None:
+            yield cursor.node
+        going = cursor.goto_next_sibling()
 
 
 def _last_row(node: Node) -> int:
@@ -179,7 +190,8 @@ def _sections(text: str, data: bytes, definitions: list[_Definition]) -> Iterato
     for (first, own, begins), (last, _, _) in zip(marks, [*marks[1:], (len(data), (), False)], strict=True):
         piece = data[first:last].decode("utf-8")
         if not _ENDS.fullmatch(piece):
-            if start < at and not (opened and own[: len(path)] == path):
+            inside = len(own) > len(path) and own[: len(path)] == path
+            if start < at and not (opened and inside):
                 yield Section(path=path, start=start, end=at)
                 start = at
             opened = (opened or start == at) and begins and len(piece.strip().splitlines()) == 1
@@ -205,15 +217,18 @@ def _marks(data: bytes, definitions: list[_Definition]) -> Iterator[tuple[int, t
 
 def _line_start(data: bytes, at: int) -> int:
     """Where the line begins that a definition begins on; the definition's own beginning where code is before it."""
-    start = data.rfind(b"\n", 0, at) + 1
-    return at if data[start:at].strip() else start
+    before = data[max(0, at - _LONGEST_MARGIN) : at]
+    start = at - len(before) + len(before.rstrip(b" \t"))
+    return start if start == 0 or data[start - 1 : start] == b"\n" else at
 
 
 def _line_end(data: bytes, at: int) -> int:
     """After the line that a definition ends on; the definition's own end where code comes after it."""
     if data[at - 1 : at] == b"\n":
         return at
-    end = data.find(b"\n", at)
-    end = len(data) if end < 0 else end + 1
-    rest = data[at:end].strip(b" \t\r\n;,)")
-    return at if rest and not rest.startswith((b"#", b"//", b"/*", b"--")) else end
+    margin = data[at : at + _LONGEST_MARGIN]
+    end = margin.find(b"\n") + 1
+    rest = (margin[:end] if end else margin).strip(b" \t\r\n;,)")
+    if rest and not rest.startswith((b"#", b"//", b"/*", b"--")):
+        return at
+    return at + end if end else min(len(data), at + len(margin)) if len(margin) < _LONGEST_MARGIN else at

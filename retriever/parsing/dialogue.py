@@ -20,22 +20,25 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# Bounded, so that a line of spaces takes no longer than another one.
+_GAP = r"[ \t]{0,20}"
+_SPACES = r"[ \t]{1,20}"
 _CLOCK = r"(?:\d{1,2}:)?\d{1,2}:\d{2}(?:[.,]\d{1,3})?(?:[ \u202f]?[AaPp]\.?[Mm]\.?)?"
 _DATE = r"(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:,[ ]|[ T]))?"
-_STAMP = rf"(?:[\[(]?{_DATE}{_CLOCK}[\])]?[ \t]*(?:[-–—][ \t]*)?)"
+_STAMP = rf"(?:[\[(]?{_DATE}{_CLOCK}[\])]?{_GAP}(?:[-–—]{_GAP})?)"
 _NAME = r"[^\W_](?:[^\n:：()\[\]<>{}|=;,/\\\"“”?!*]|(?<=\w),(?= [A-Z]))"
 _ASIDE = r"(?:[ \t]\((?!\d)[^\n]{1,100}?\)(?=\**[:：]))"  # of whom a name is: "(Minister of Finance)"
 _BOLD = r"(?:\*\*|__|\*|_)?"
 _LABELS = (
     re.compile(
-        rf"^[ \t]*{_STAMP}?(?:[-–—•>][ \t]+)?{_BOLD}(?P<name>#?{_NAME}{{0,47}}){_ASIDE}?(?:[ \t]*[\[(]?{_CLOCK}[\])]?)?"
-        rf"{_BOLD}(?::{_BOLD}(?=\s)|：(?:\*\*)?)[ \t]*",
+        rf"^{_GAP}{_STAMP}?(?:[-–—•>]{_SPACES})?{_BOLD}(?P<name>#?{_NAME}{{0,47}}){_ASIDE}?(?:{_GAP}[\[(]?{_CLOCK}[\])]?)?"
+        rf"{_BOLD}(?::{_BOLD}(?=\s)|：(?:\*\*)?){_GAP}",
         re.MULTILINE,
     ),
-    re.compile(rf"^[ \t]*{_STAMP}?[\[<](?P<name>{_NAME}{{0,31}})[\]>][ \t]+(?=\S)", re.MULTILINE),
+    re.compile(rf"^{_GAP}{_STAMP}?[\[<](?P<name>{_NAME}{{0,31}})[\]>]{_SPACES}(?=\S)", re.MULTILINE),
     re.compile(
-        rf"^[ \t]*(?P<name>{_NAME}{{0,47}}?)(?:[ \t]+[-–—•|][ \t]+|[ \t]+|,[ ])[\[(]?{_CLOCK}[\])]?[ \t]*\r?\n"
-        r"(?=[ \t]*\S)",
+        rf"^{_GAP}(?P<name>{_NAME}{{0,47}}?)(?:{_SPACES}[-–—•|]{_SPACES}|{_SPACES}|,[ ])[\[(]?{_CLOCK}[\])]?{_GAP}\r?\n"
+        rf"(?={_GAP}\S)",
         re.MULTILINE,
     ),
 )

@@ -8,6 +8,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import unquote
 
 from lxml import etree
@@ -30,6 +31,7 @@ _TYPE = "{http://www.idpf.org/2007/ops}type"
 # Fonts are obfuscated by these in books that anyone may read; any other algorithm is a lock.
 _FONT_ALGORITHMS = frozenset(["http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"])
 _INK = re.compile(r"\S")
+_LONGEST_TITLE = 200
 _DEEPEST = 12  # levels of a table of contents
 _MOST_ENTRIES = 10_000
 
@@ -66,13 +68,15 @@ def parse_epub(data: bytes, *, limits: Limits) -> ParsedDocument:
         spine = [items[name] for ref in _each(opf, "spine/itemref") if (name := ref.get("idref", "")) in items]
         warnings: list[str] = []
         try:
-            entries = list(_contents(package, opf, items))
+            entries = list(islice(_contents(package, opf, items), _MOST_ENTRIES))
         except UnreadableFile:
             entries = []
             warnings.append("the book's table of contents is broken: its sections are by its headings")
         writer = TextWriter(limits)
         starts: dict[tuple[str, str], int] = {}
-        wanted = {(entry.path, entry.anchor) for entry in entries}
+        wanted: dict[str, set[str]] = {}
+        for entry in entries:
+            wanted.setdefault(entry.path, set()).add(entry.anchor)
         missing = 0
         for item in spine:
             if item.media_type not in _PAGES:
@@ -82,7 +86,7 @@ def parse_epub(data: bytes, *, limits: Limits) -> ParsedDocument:
             if item.path not in package.names:
                 missing += 1
                 continue
-            anchors = frozenset(anchor for path, anchor in wanted if path == item.path and anchor)
+            anchors = frozenset(wanted.get(item.path, ())) - {""}
             starts.setdefault((item.path, ""), writer.length)
             for anchor, at in read_page(package.read(item.path), writer=writer, limits=limits, anchors=anchors).items():
                 starts.setdefault((item.path, anchor), at)
@@ -179,7 +183,7 @@ def _from_list(parent: etree._Element, folder: str, level: int) -> Iterator[_Ent
         title = " ".join("".join((link if link is not None else item).itertext()).split())
         if link is not None and title:
             path, anchor = _joined(folder, link.get("href", ""))
-            yield _Entry(path=path, anchor=anchor, level=level, title=title)
+            yield _Entry(path=path, anchor=anchor, level=level, title=title[:_LONGEST_TITLE])
         for inner in item.iterfind("{*}ol"):
             if level < _DEEPEST:
                 yield from _from_list(inner, folder, level + 1)
@@ -192,7 +196,7 @@ def _from_points(parent: etree._Element, folder: str, level: int) -> Iterator[_E
         title = " ".join("".join(label.itertext()).split()) if label is not None else ""
         if content is not None and title:
             path, anchor = _joined(folder, content.get("src", ""))
-            yield _Entry(path=path, anchor=anchor, level=level, title=title)
+            yield _Entry(path=path, anchor=anchor, level=level, title=title[:_LONGEST_TITLE])
         if level < _DEEPEST:
             yield from _from_points(point, folder, level + 1)
 
@@ -200,7 +204,7 @@ def _from_points(parent: etree._Element, folder: str, level: int) -> Iterator[_E
 def _headings(text: str, entries: list[_Entry], starts: dict[tuple[str, str], int]) -> list[Heading]:
     """The entries that point into the text, in its order; a heading takes in the lines that repeat its title."""
     found: list[Heading] = []
-    for entry in entries[:_MOST_ENTRIES]:
+    for entry in entries:
         at = starts.get((entry.path, entry.anchor), starts.get((entry.path, "")))
         if at is None:
             continue

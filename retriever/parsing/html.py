@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -46,7 +47,8 @@ _DATA = "th, caption, thead"
 _MOST_SPANNED = 1_000  # rows or columns that a cell may claim to reach
 _VERBATIM = frozenset(["pre", "listing", "xmp", "plaintext"])
 # A rough scan of the tags before the tree is built, which takes time quadratic in the depth.
-_TAG = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1|<(/?)([a-zA-Z][^\s/>]*)[^>]*>", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<!--|<(/?)([a-zA-Z][^\s/>]*)")
+_RAW_ENDS = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style")}
 _XML = re.compile(r"\s*<\?xml\b|(?:\s*<!doctype[^>]*>)?\s*<html[^>]*\sxmlns\s*=", re.IGNORECASE)
 _EMPTY = re.compile(r"""<([a-zA-Z][\w:.-]*)((?:\s+[^\s=<>"'/]+(?:\s*=\s*(?:"[^"<]*"|'[^'<]*'))?)*)\s*/>""")
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
@@ -122,9 +124,8 @@ def _refuse_deep(source: str, limit: int) -> None:
     """Raises LimitExceeded where more elements are open at once than `limit`, by tags that must be closed."""
     open_now: Counter[str] = Counter()
     depth = 0
-    for match in _TAG.finditer(source):
-        closing, tag = match.group(2), match.group(3)
-        if tag is None or (tag := tag.lower()) in _NOT_NESTING:
+    for closing, tag in _tags(source):
+        if tag in _NOT_NESTING:
             continue
         if not closing:
             open_now[tag] += 1
@@ -134,6 +135,24 @@ def _refuse_deep(source: str, limit: int) -> None:
         elif open_now[tag]:
             open_now[tag] -= 1
             depth -= 1
+
+
+def _tags(source: str) -> Iterator[tuple[bool, str]]:
+    """(whether it closes, name) of the tags outside comments, scripts and styles, in one pass over the source."""
+    at = 0
+    while (match := _TAG.search(source, at)) is not None:
+        closing, tag = bool(match.group(1)), (match.group(2) or "").lower()
+        end = source.find(">" if tag else "-->", match.end())
+        if end < 0:
+            return
+        at = end + 1
+        if tag:
+            yield closing, tag
+        if not closing and tag in _RAW_ENDS:
+            raw = _RAW_ENDS[tag].search(source, at)
+            if raw is None:
+                return
+            at = raw.start()
 
 
 @dataclass

@@ -26,7 +26,7 @@ _ENDS = re.compile(r"""[.!?:;。！？：；]["'”’)\]」』）]*$""")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _ROMAN = re.compile(r"(?:xc|xl|l?x{0,3})(?:ix|iv|v?i{0,3})")
 _DIGITS = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
-_NUMBER = re.compile(r"\W*(?:page|p|seite|第)?[\W\s]*(?:\d+|[ivxlc]+)\s*(?:(?:of|von|/)\s*\d+|页)?\W*", re.IGNORECASE)
+_NUMBER = re.compile(r"\W*(?:(?:page|p|seite|第)\W*)?(?:\d+|[ivxlc]+)\s*(?:(?:of|von|/)\s*\d+|页)?\W*", re.IGNORECASE)
 _Key = tuple[str, int, int | None]
 _BROKEN_WORD = re.compile(r"([^\W\d_]+(?:-[^\W\d_]+)*)-$")
 

@@ -174,6 +174,14 @@ def _lines(source):
         at += len(line) + 1
 
 
+def test_overloads_of_a_name_are_sections_of_their_own_even_on_one_line():
+    assert found("def f(a): return a\ndef f(a, b): return b\n", "a.py") == [
+        ("f", "def f(a): return a\n"),
+        ("f", "def f(a, b): return b\n"),
+    ]
+    assert [path for path, _ in found("function f(){return 1}function g(){return 2}", "a.js")] == ["f", "g"]
+
+
 def test_prose_rules_do_not_cut_code():
     source = 'def f():\n    x = "One. Two. Three."; y = 1\n    return x\n'
     document = parse(source.encode(), filename="a.py")

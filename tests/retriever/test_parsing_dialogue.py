@@ -122,6 +122,10 @@ def test_a_dialogue_in_a_page_or_in_markdown_has_its_turns_too():
     assert [turn.speaker for turn in parse(page.encode(), filename="a.html").turns] == ["Ann", "Bo", "Ann"]
 
 
+def test_lines_of_spaces_take_no_longer_than_lines_of_words():
+    assert parse_text(("x" + " " * 300_000 + "\n") * 10).turns == ()
+
+
 NAME = st.sampled_from(["Ann", "Bo Li", "Project Manager", "Speaker 3"])
 SAID = st.text(alphabet="abc .?!:\té中😀", min_size=1, max_size=80).map(lambda text: f"So {text.strip()} it is now.")
 

@@ -100,6 +100,12 @@ def test_a_page_that_nests_too_deeply_is_refused_before_its_tree_is_built():
     assert html("<p>x<br>" * 3000).text.count("x") == 3000
 
 
+@pytest.mark.parametrize("part", ["<a b ", "<!-- x ", "<script>", "<style> "])
+def test_a_page_of_tags_that_nothing_closes_takes_one_pass(part):
+    """Scanned to its end for each of them, this would take minutes."""
+    assert html("<p>words</p>" + part * 200_000).text == "words"
+
+
 def word_file(**replaced):
     """A document with the usual things in it; `replaced` are members of the package to put in."""
     document = docx.Document()
