@@ -1,5 +1,6 @@
 """Fixtures for all tests: the service in this process, with small fakes or with the real models."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,20 @@ from tests.fakes import HashingEncoder, OverlapReader
 # The environment of whoever runs the tests must not change what they test.
 for _name in [name for name in os.environ if name.startswith("LECTERN_") and name != "LECTERN_DATA"]:
     del os.environ[_name]
+
+
+LOGGERS = ("lectern", "retriever", "model", "uvicorn", "uvicorn.error", "uvicorn.access")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A test that serves in this process sends the logs to its own standard error, which is gone afterwards."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
