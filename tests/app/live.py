@@ -1,5 +1,6 @@
 """A server in a thread of this process: real connections, and its parts within reach."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from app.main import Server
 @contextmanager
 def live(app: FastAPI) -> Iterator[tuple[httpx.Client, Server]]:
     """The app on a free loopback port, with a client; stopped at the end as SIGTERM stops it."""
+    for name in ("uvicorn", "uvicorn.error"):  # what an earlier test sent to a stream that is closed by now
+        logging.getLogger(name).handlers.clear()
     config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=20)
     server = Server(config, leaving=lambda: app.state.lectern.jobs.dismiss())
     thread = threading.Thread(target=server.run)
