@@ -2,9 +2,10 @@ import threading
 
 import pytest
 
+from app import jobs as module
 from app.errors import ShuttingDown
 from app.jobs import Attached, Jobs
-from retriever.errors import NoText, NotFound
+from retriever.errors import NoText, NotFound, StorageFull, StoreUnavailable
 from retriever.store import Store
 
 T = "default"
@@ -66,6 +67,56 @@ def test_an_error_becomes_the_jobs_problem_and_the_next_job_runs(runner):
     problem = jobs.wait(T, bad.id, timeout=10).problem
     assert (problem["status"], problem["code"], problem["detail"]) == (422, "no_text", "it holds no text")
     assert jobs.wait(T, good.id, timeout=10).status == "succeeded"
+
+
+def test_a_job_waits_for_room_on_the_disk_and_goes_on(runner, monkeypatch):
+    monkeypatch.setattr(module, "STORE_RETRY_SECONDS", 0.001)
+    tried = []
+
+    def handler(job, context):
+        tried.append(job.id)
+        if len(tried) < 4:
+            raise StorageFull("no space is left") if len(tried) % 2 else StoreUnavailable("it is locked")
+        return {"tried": len(tried)}
+
+    jobs = runner({"write": handler})
+    done = jobs.wait(T, jobs.submit(T, "write", {}).id, timeout=10)
+    assert (done.status, done.result) == ("succeeded", {"tried": 4})
+
+
+def test_a_job_that_waits_for_room_can_be_cancelled_and_does_not_hold_up_a_stop(runner, monkeypatch):
+    monkeypatch.setattr(module, "STORE_RETRY_SECONDS", 0.001)
+    tried = threading.Semaphore(0)
+
+    def handler(job, context):
+        tried.release()
+        raise StorageFull("no space is left")
+
+    jobs = runner({"write": handler}, workers=2)
+    job, other = jobs.submit(T, "write", {}), jobs.submit(T, "write", {})
+    assert tried.acquire(timeout=10)
+    jobs.cancel(T, job.id)
+    assert jobs.wait(T, job.id, timeout=10).status == "cancelled"
+    monkeypatch.setattr(module, "STORE_RETRY_SECONDS", 1_000)
+    jobs.close()
+    assert jobs.store.job(T, other.id).status == "running"  # the next start queues it again
+
+
+def test_the_end_of_a_job_waits_for_room_too(runner, store, monkeypatch):
+    monkeypatch.setattr(module, "STORE_RETRY_SECONDS", 0.001)
+    finish, tried = store.finish_job, []
+
+    def full_at_first(*arguments):
+        tried.append(1)
+        if len(tried) < 3:
+            raise StorageFull("no space is left")
+        finish(*arguments)
+
+    monkeypatch.setattr(store, "finish_job", full_at_first)
+    ran = []
+    jobs = runner({"write": lambda job, context: ran.append(1) or {"done": True}})
+    assert jobs.wait(T, jobs.submit(T, "write", {}).id, timeout=10).result == {"done": True}
+    assert (len(ran), len(tried)) == (1, 3)
 
 
 def test_an_unexpected_errors_message_is_not_in_the_problem(runner):

@@ -327,6 +327,49 @@ def test_a_full_disk_fails_the_refresh_and_the_next_one_makes_up_for_it(
     assert set(library.found("words", mode="sparse")) == {"first words", "second words", "third words"}
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "An IO error occurred: 'Input/output error (os error 5)'",
+        "An error occurred in a thread: 'An index writer was killed: a worker thread encountered an error (io::Error)'",
+    ],
+)
+def test_an_input_or_output_error_fails_the_refresh_and_the_next_one_makes_up_for_it(
+    library: Library, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    library.add("first words")
+
+    def broken(_: SparseIndex) -> None:
+        raise ValueError(said)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SparseIndex, "commit", broken)
+        with pytest.raises(StoreUnavailable, match="the indexes cannot be written now"):
+            library.add("second words")
+    assert library.found("words", mode="sparse") == ["first words"]
+    library.add("third words")
+    assert set(library.found("words", mode="sparse")) == {"first words", "second words", "third words"}
+
+
+def test_a_rebuild_that_finds_no_room_leaves_the_index_in_use_and_no_half_one(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(TEXT)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "replace_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            library.indexes.reindex(TENANT)
+    [folder] = folders(library)
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "current"]
+    assert both(library, "gamma") == (["gamma delta"], ["gamma delta"])
+    library.indexes.reindex(TENANT)
+    assert both(library, "gamma") == (["gamma delta"], ["gamma delta"])
+
+
 def test_a_second_process_on_the_same_folder_is_refused(library: Library) -> None:
     with pytest.raises(StoreUnavailable, match="another Lectern uses"):
         Indexes(library.folder / "indexes", library.store, encoder="e", dimension=4)
