@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Scores of so many pairs of tokens at a time on a CPU: they stay in the cache, and memory stays flat at any length. At
+# 4,096 tokens (12 heads x 32, 128 each side) one core took 49 instead of 109 ms a layer in bf16, 60 and 96 in fp32.
+SCORES_AT_ONCE = 2**21
 UNSEEN = -1e4  # added to a score: its weight is then zero, yet a row without any other key stays finite
 
 
@@ -35,18 +38,23 @@ def local_attention(
     batch, blocks, heads, length, _ = query.shape
     if reach is not None and reach > length:
         raise ValueError(f"reach is {reach}, blocks hold {length} tokens: a token would see past its neighbours")
-    if reach is None:
-        near = mask[:, :, None, :]
-    else:
-        key, value = _with_neighbours(key), _with_neighbours(value)
-        near = _with_neighbours(mask[:, :, None, :, None])[..., 0] & _band(length, reach, device=mask.device)
-    rows = near.shape[2]
-    far = global_mask[:, None, None, :].expand(batch, blocks, rows, -1)
-    keys = torch.cat([_for_each_block(global_key, blocks), key], dim=-2).flatten(0, 1)
-    values = torch.cat([_for_each_block(global_value, blocks), value], dim=-2).flatten(0, 1)
-    visible = torch.cat([far, near], dim=-1).flatten(0, 1)[:, None]
-    gathered = attend(query.flatten(0, 1), keys, values, visible=visible)
-    return gathered.view(batch, blocks, heads, length, -1)
+    at_once = blocks
+    if query.device.type == "cpu":
+        keys = global_key.shape[-2] + (length if reach is None else 3 * length)
+        at_once = max(1, SCORES_AT_ONCE // (batch * heads * length * keys))
+    parts = []
+    for first in range(0, blocks, at_once):
+        some = slice(first, min(first + at_once, blocks))
+        near_key, near_value, near = _near(key, value, mask, some, reach=reach)
+        rows, far = near.shape[1:3], global_mask[:, None, None, :]
+        keys_ = torch.cat([_for_each_block(global_key, rows[0]), near_key], dim=-2)
+        values = torch.cat([_for_each_block(global_value, rows[0]), near_value], dim=-2)
+        visible = torch.cat([far.expand(-1, *rows, -1), near], dim=-1)[:, :, None]
+        gathered = attend(
+            query[:, some].flatten(0, 1), keys_.flatten(0, 1), values.flatten(0, 1), visible=visible.flatten(0, 1)
+        )
+        parts.append(gathered.view(batch, rows[0], heads, length, -1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
 def global_attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor) -> Tensor:
@@ -68,7 +76,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor | None)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
     if visible is not None:
-        scores = scores + torch.zeros_like(visible, dtype=scores.dtype).masked_fill(~visible, UNSEEN)
+        scores += torch.zeros_like(visible, dtype=scores.dtype).masked_fill_(~visible, UNSEEN)
     return torch.matmul(scores.softmax(-1), value)
 
 
@@ -94,10 +102,22 @@ def _for_each_block(x: Tensor, blocks: int) -> Tensor:
     return x[:, None].expand(-1, blocks, -1, -1, -1)
 
 
-def _with_neighbours(x: Tensor) -> Tensor:
-    """[B, N, X, C, Y] -> [B, N, X, 3C, Y]: each block behind the one before it and ahead of the one after it."""
-    padded = F.pad(x, (0, 0, 0, 0, 0, 0, 1, 1))
-    return torch.cat([padded[:, :-2], x, padded[:, 2:]], dim=-2)
+def _near(key: Tensor, value: Tensor, mask: Tensor, some: slice, *, reach: int | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys and values [B, N, H, X, D] that some blocks' tokens see nearby, and which [B, N, 1 or C, X] they do."""
+    if reach is None:
+        return key[:, some], value[:, some], mask[:, some, None, :]
+    real = _with_neighbours(mask[:, :, None, :, None], some)[..., 0]
+    band = _band(mask.shape[2], reach, device=mask.device)
+    return _with_neighbours(key, some), _with_neighbours(value, some), real & band
+
+
+def _with_neighbours(x: Tensor, some: slice) -> Tensor:
+    """[B, N, X, C, Y] -> [B, some, X, 3C, Y]: each block behind the one before it and ahead of the one after it."""
+    around = x[:, max(some.start - 1, 0) : some.stop + 1]
+    ends = (int(some.start == 0), int(some.stop == x.shape[1]))
+    if any(ends):
+        around = F.pad(around, (0, 0, 0, 0, 0, 0, *ends))
+    return torch.cat([around[:, :-2], around[:, 1:-1], around[:, 2:]], dim=-2)
 
 
 def _band(length: int, reach: int, *, device: torch.device) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+INNER_AT_ONCE = 2**21  # numbers of the inner layer: 4,096 word pieces of MiniLM's took 53 instead of 64 ms in bf16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
@@ -86,9 +88,17 @@ class Block(nn.Module):
     def feed_forward(self, x: Tensor, context: Tensor, *, dropout: float = 0.0) -> Tensor:
         """Everything after the attention: output projection, two residual norms and the inner layer."""
         x = self.attention_norm(x + drop(self.output(context), dropout))
-        inner = self.down(F.gelu(self.up(x)))
-        normalised: Tensor = self.norm(x + drop(inner, dropout))
+        normalised: Tensor = self.norm(x + drop(self._inner(x), dropout))
         return normalised
+
+    def _inner(self, x: Tensor) -> Tensor:
+        """The inner layer; without a gradient a few rows at a time, which stay in the cache between its parts."""
+        rows = INNER_AT_ONCE // self.up.out_features
+        if torch.is_grad_enabled() or x.numel() <= rows * x.shape[-1]:
+            inner: Tensor = self.down(F.gelu(self.up(x)))
+            return inner
+        parts = [self.down(F.gelu(self.up(some))) for some in torch.split(x.flatten(0, -2), max(1, rows))]
+        return torch.cat(parts).view_as(x)
 
 
 def drop(x: Tensor, share: float) -> Tensor:

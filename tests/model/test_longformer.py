@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.attention import attend, global_attention, local_attention, visibility
-from model.layers import Shape, drop
+from model.layers import Block, Shape, drop
 from model.longformer import GlobalBlock, Layout, Longformer
 
 TINY = Shape(vocabulary=50, positions=64, width=16, layers=2, heads=2, inner=32)
@@ -25,9 +25,11 @@ def random_masks(*, batch: int, globals_: int, blocks: int, length: int, padded:
 @pytest.mark.parametrize("reach", [None, 1, 5, 7])
 @pytest.mark.parametrize("globals_", [0, 1, 4])
 @pytest.mark.parametrize("blocks", [1, 2, 5])
+@pytest.mark.parametrize("at_once", [1, 1500, 10**6])  # a block, two blocks, all of them
 def test_chunked_attention_equals_the_masked_reference_forward_and_backward(
-    padded: bool, reach: int | None, globals_: int, blocks: int
+    padded: bool, reach: int | None, globals_: int, blocks: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("model.attention.SCORES_AT_ONCE", at_once)
     torch.manual_seed(0)
     batch, heads, length, head = 2, 2, 7, 4
     mask, global_mask = random_masks(batch=batch, globals_=globals_, blocks=blocks, length=length, padded=padded)
@@ -87,6 +89,15 @@ def test_dropout_keeps_the_mean_and_drops_the_share() -> None:
     assert float((dropped == 0).float().mean()) == pytest.approx(26 / 256, abs=0.003)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.005)
     assert drop(x, 0.0) is x
+
+
+def test_the_inner_layer_is_the_same_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, x = Block(TINY), torch.randn(3, 5, TINY.width)
+    with torch.inference_mode():
+        expected = block.feed_forward(x, x)
+        for numbers in (1, 4 * TINY.inner, 15 * TINY.inner):
+            monkeypatch.setattr("model.layers.INNER_AT_ONCE", numbers)
+            torch.testing.assert_close(block.feed_forward(x, x), expected)
 
 
 def test_a_window_wider_than_a_block_is_refused_with_both_numbers() -> None:
