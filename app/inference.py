@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import QueueFull, ShuttingDown
+from model.sentence_table import Query, SentenceTable
 from model.types import Reading
 
 Lane = Literal["interactive", "bulk"]
@@ -63,6 +64,17 @@ class Reader(Protocol):
         """One question, its passages read together."""
 
 
+class SalienceModel(Protocol):
+    """How much each sentence of a text matters; `model.salience.TransformerXLSalience` is one."""
+
+    @property
+    def name(self) -> str:
+        """What the reply shows as the summarizer."""
+
+    def score(self, table: SentenceTable, query: Query | None = None) -> Vectors:
+        """Log-odds [N] of the sentences."""
+
+
 @dataclass(eq=False, kw_only=True)
 class _Passages:
     """Texts to encode, longest first, a slice a turn."""
@@ -81,12 +93,14 @@ class _Queries:
 
 
 @dataclass(eq=False, kw_only=True)
-class _Read:
-    call: Callable[[], Reading]
-    future: "Future[Reading]" = field(default_factory=Future)
+class _Call:
+    """Any other call of a model, made in one turn."""
+
+    call: Callable[[], Any]
+    future: "Future[Any]" = field(default_factory=Future)
 
 
-_Work = _Passages | _Queries | _Read
+_Work = _Passages | _Queries | _Call
 
 
 class Inference:
@@ -129,6 +143,10 @@ class Inference:
     def reader(self) -> "LaneReader":
         """The reader, on the interactive lane."""
         return LaneReader(self, self._reader)
+
+    def salience(self, model: SalienceModel, lane: Lane) -> "LaneSalience":
+        """A salience model, as seen from one lane."""
+        return LaneSalience(self, model, lane)
 
     def close(self) -> None:
         """Finish the slice at hand, refuse what waits with ShuttingDown, and stop the thread."""
@@ -190,7 +208,7 @@ class Inference:
 
     def _work(self, lane: Lane, works: list[_Work]) -> None:
         first = works[0]
-        if isinstance(first, _Read):
+        if isinstance(first, _Call):
             first.future.set_result(first.call())
         elif isinstance(first, _Passages):
             self._encode_slice(first, lane)
@@ -278,6 +296,28 @@ class LaneReader:
         self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
     ) -> Reading:
         """One question, its passages read together."""
-        work = _Read(call=lambda: self._reader.read(question, passages, target_error=target_error, answers=answers))
+        work = _Call(call=lambda: self._reader.read(question, passages, target_error=target_error, answers=answers))
         self._inference.submit(work, "interactive")
-        return work.future.result()
+        reading: Reading = work.future.result()
+        return reading
+
+
+class LaneSalience:
+    """A salience model whose calls wait in one lane of the queue. Raises QueueFull and ShuttingDown."""
+
+    def __init__(self, inference: Inference, salience: SalienceModel, lane: Lane) -> None:
+        self._inference = inference
+        self._salience = salience
+        self._lane: Lane = lane
+
+    @property
+    def name(self) -> str:
+        """Name and hash of the weights."""
+        return self._salience.name
+
+    def score(self, table: SentenceTable, query: Query | None = None) -> Vectors:
+        """Log-odds [N] of the sentences; ten thousand take about half a second."""
+        work = _Call(call=lambda: self._salience.score(table, query))
+        self._inference.submit(work, self._lane)
+        scores: Vectors = work.future.result()
+        return scores

@@ -110,13 +110,14 @@ def search(lectern: Lectern, request: SearchRequest) -> SearchReply:
 def summarize_files(
     paths: Iterable[Path], request: SummarizeRequest, *, settings: Settings, progress: Progress
 ) -> tuple[SummarizeReply, list[SourceText]]:
-    """A summary of files together, and their texts. Nothing is stored or indexed, and only the encoder is loaded.
+    """A summary of files together, and their texts. Nothing is stored or indexed, and no reader is loaded.
 
     Raises parsing errors and model errors.
     """
     import torch
 
     from model.named_encoder import load_encoder
+    from model.salience import load_salience
 
     sources = []
     for path in paths:
@@ -126,7 +127,8 @@ def summarize_files(
         sources.append(SourceText(document_id=None, title=title, version=version, document=document))
     torch.set_num_threads(settings.threads or free_cores())
     encoder = load_encoder(settings.encoder)
-    reply = summarize_texts(sources, request, encoder=encoder, progress=progress)
+    salience = load_salience(encoder.version)
+    reply = summarize_texts(sources, request, encoder=encoder, salience=salience, progress=progress)
     return reply.model_copy(update=_identifier()), sources
 
 

@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.citations import cite, section_title
 from app.errors import NoGenerator
+from app.inference import SalienceModel
 from app.lines import Encoder, Line, NoShelf, Progress, Shelf, encode_lines, lines_of, query_of, table_of
 from app.prose import one_line
 from app.schemas import (
@@ -28,24 +28,13 @@ from app.schemas import (
 )
 from app.sources import SourceText, resolve, texts
 from app.telemetry import Timer
-from model.sentence_table import Floats, Query, SentenceTable
+from model.sentence_table import Floats
 from model.summarizer import Budget, CentralitySalience, probability, select
 from retriever.store import Store
 
 LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
 MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
 FEWEST_UNTITLED = 50  # words before a first heading that make a part
-
-
-class SalienceModel(Protocol):
-    """How much each sentence of a text matters; `model.summarizer.CentralitySalience` is one."""
-
-    @property
-    def name(self) -> str:
-        """What the reply shows as the summarizer."""
-
-    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
-        """Log-odds [N] of the sentences."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from app.tasks import Tasks
 from app.verifying import Verifying
 from model.named_encoder import load_encoder
 from model.named_reader import load_reader
+from model.salience import load_salience
 from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
@@ -92,7 +93,7 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
     retriever = HybridRetriever(store, indexes, interactive, tuning_of=tunings.current)
     finder = Finder(store, retriever, interactive.count_word_pieces)
     answering = Answering(store, finder, inference.reader())
-    summarizing = Summarizing(store, bulk)
+    summarizing = Summarizing(store, bulk, inference.salience(load_salience(bulk.version), "bulk"))
     ingesting = Ingesting(store, indexes, bulk)
     adapting = Adapting(store, retriever, bulk, tunings)
     tasks = Tasks(answering, summarizing)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from app.evaluation.rouge import rouge
 from app.evaluation.sets import SummaryRow, read_summaries, sample
 from app.evaluation.summaries import sentences_of
+from app.inference import SalienceModel
 from app.lines import Line, query_of, table_of
 from app.salience_mining import VectorCache, lines_of_text
-from app.summarizing import SalienceModel
 from model.encoder import MiniLMEncoder
 from model.salience import TransformerXLSalience
 from model.sentence_table import Query, SentenceTable

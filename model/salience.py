@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model.errors import UnsupportedModel
 from model.sentence_table import ASKED, STATIC, Floats, Query, SentenceTable, asked_features, static_features
+from model.summarizer import CentralitySalience
 from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
 
@@ -80,6 +81,15 @@ def read_all(
         found, memory = network(vectors[:, part].float(), features[:, part].float(), query, memory, dropout=dropout)
         logits.append(found)
     return torch.cat(logits, dim=1)
+
+
+def load_salience(encoder: str, path: Path | None = None) -> "CentralitySalience | TransformerXLSalience":
+    """The trained salience where it was trained on this encoder's vectors, else the one without training.
+
+    Raises WeightsMissing, WeightsCorrupt and UnsupportedModel.
+    """
+    manifest, _ = load_weights(path or WEIGHTS, "salience")
+    return TransformerXLSalience.load(path) if manifest.get("encoder") == encoder else CentralitySalience()
 
 
 class TransformerXLSalience:

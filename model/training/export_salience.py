@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="the folder that model.training.salience wrote")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--encoder", required=True, help="name and hash of the encoder whose vectors it was trained on")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=LICENCE", help="what it was trained on")
     options = parser.parse_args(arguments)
     state = {name: tensor.bfloat16() for name, tensor in load_file(options.run / "salience.safetensors").items()}
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "architecture": "transformer-xl-salience",
         "file": "salience.safetensors",
         "shape": asdict(SalienceShape()),
+        "encoder": options.encoder,
         "recipe": json.loads((options.run / "recipe.json").read_text()),
         "commit": commit(),
         "data": dict(pair.split("=", 1) for pair in options.data),

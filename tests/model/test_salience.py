@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.errors import WeightsCorrupt, WeightsMissing
-from model.salience import SalienceNetwork, SalienceShape, TransformerXLSalience, read_all
+from model.salience import SalienceNetwork, SalienceShape, TransformerXLSalience, load_salience, read_all
 from model.sentence_table import ASKED, STATIC, Query, SentenceTable, asked_features, static_features
 from model.training import salience as recipes
 from model.training.manifests import write_weights
@@ -103,12 +103,15 @@ def test_weights_are_loaded_only_when_they_are_those_of_the_manifest(tmp_path: P
     state = {name: tensor.bfloat16() for name, tensor in network().state_dict().items()}
     shape = {field: getattr(SHAPE, field) for field in SHAPE.__dataclass_fields__}
     manifest = {"name": "s", "architecture": "transformer-xl-salience", "file": "s.safetensors", "shape": shape}
+    manifest["encoder"] = "e@1"
     write_weights(tmp_path, "salience", state, manifest)
     loaded = TransformerXLSalience.load(tmp_path)
     made = table(unit(9, seed=5))
     expected = TransformerXLSalience(network(), name="x").score(made)
     np.testing.assert_allclose(loaded.score(made), expected, atol=0.05)
     assert loaded.name.startswith("s@")
+    assert load_salience("e@1", tmp_path).name == loaded.name
+    assert load_salience("e@2", tmp_path).name == "centrality", "vectors of another encoder mean something else"
     (tmp_path / "s.safetensors").write_bytes(b"other")
     with pytest.raises(WeightsCorrupt, match="SHA-256"):
         TransformerXLSalience.load(tmp_path)
