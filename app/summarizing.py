@@ -5,17 +5,20 @@ sentence is its place and a half-precision vector.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.citations import cite, section_title
+from app.dialogues import is_support, stages_of
 from app.errors import NoGenerator
 from app.inference import SalienceModel
 from app.lines import Encoder, Line, NoShelf, Progress, Shelf, encode_lines, lines_of, query_of, table_of
+from app.outlining import Definition, definitions_of, score_definitions
 from app.prose import one_line
 from app.schemas import (
     Coverage,
@@ -28,9 +31,10 @@ from app.schemas import (
 )
 from app.sources import SourceText, resolve, texts
 from app.telemetry import Timer
-from model.sentence_table import Floats
+from model.sentence_table import Floats, Query
 from model.summarizer import Budget, CentralitySalience, probability, select
 from retriever.store import Store
+from retriever.types import Kind
 
 LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
 MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
@@ -102,13 +106,14 @@ def summarize_texts(
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer()
-    lines = [line for place, source in enumerate(sources) for line in lines_of(place, source)]
+    read = [_read(place, source, request.kind) for place, source in enumerate(sources)]
+    lines = [line for one in read for line in one.lines]
     timer.stage("split")
     vectors = encode_lines(encoder, shelf, [source.document_id for source in sources], lines, progress)
     timer.stage("encode")
     query = None if request.query is None else query_of(encoder, request.query, lines)
-    scores = salience.score(table_of(lines, vectors), query)
-    groups = _groups(sources, lines) if request.format == "sections" else []
+    scores = _score(read, vectors, query, salience)
+    groups = _groups(sources, read) if request.format == "sections" else []
     budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
     chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, scores, budget)
     timer.stage("select")
@@ -123,6 +128,41 @@ def summarize_texts(
         model=Models(retriever=encoder.version, summarizer=salience.name),
         timings_ms=timer.total(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A document as it is summarized: its lines, and for source code the definitions that they show."""
+
+    kind: Kind
+    lines: Sequence[Line]
+    definitions: Sequence[Definition]
+
+
+def _read(place: int, source: SourceText, asked: Literal["auto", "prose", "dialogue", "code"]) -> _Read:
+    """The document as what it is, or as what it is asked to be taken for; one without definitions is no code."""
+    kind = source.document.kind if asked == "auto" else asked
+    if kind == "code":
+        definitions = definitions_of(place, source)
+        if definitions:
+            return _Read(kind="code", lines=[one.line for one in definitions], definitions=definitions)
+    if kind == "prose" and source.document.turns:
+        source = replace(source, document=replace(source.document, turns=()))
+    return _Read(kind="prose" if kind == "code" else kind, lines=lines_of(place, source), definitions=())
+
+
+def _score(read: Sequence[_Read], vectors: NDArray[np.float16], query: Query | None, salience: SalienceModel) -> Floats:
+    """Salience [N] of all lines: source code by its outline, everything else by the model."""
+    lines = [line for one in read for line in one.lines]
+    scores = salience.score(table_of(lines, vectors), query)
+    at = 0
+    for one in read:
+        rows = slice(at, at + len(one.lines))
+        if one.definitions:
+            own = None if query is None else replace(query, overlap=query.overlap[rows])
+            scores[rows] = score_definitions(one.definitions, vectors[rows].astype(np.float32), own)
+        at += len(one.lines)
+    return scores
 
 
 def default_sentences(words: int) -> int:
@@ -140,26 +180,41 @@ def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
     return Budget(unit="words", amount=length.words or max(1, round((length.ratio or 1.0) * words)))
 
 
-def _groups(sources: Sequence[SourceText], lines: Sequence[Line]) -> list[_Group]:
-    """The sections of each document that have something to select, at the depth that reads as chapters.
+def _groups(sources: Sequence[SourceText], read: Sequence[_Read]) -> list[_Group]:
+    """The parts of each document that have something to select.
 
-    A few words before the first heading, such as a motto, are no part of their own.
+    A file of source code is one part, a support dialogue has the problem, the steps and the outcome, and everything
+    else its sections at the depth that reads as chapters. A few words before the first heading, such as a motto, are no
+    part of their own.
     """
-    owned: list[list[int]] = [[] for _ in sources]
-    for index, line in enumerate(lines):
-        owned[line.source].append(index)
     groups: list[_Group] = []
-    for source, own in zip(sources, owned, strict=True):
-        sections = source.document.sections
-        depth = chapter_depth({section.path for section in sections if section.path})
-        starts = [section.start for section in sections]
-        at = np.searchsorted(starts, [lines[index].start for index in own], side="right") - 1
-        paths = [sections[int(number)].path[:depth] if sections else () for number in at]
-        for path, pairs in groupby(zip(paths, own, strict=True), key=lambda pair: pair[0]):
-            members = [index for _, index in pairs]
-            if path or len(set(paths)) == 1 or sum(lines[index].words for index in members) >= FEWEST_UNTITLED:
-                groups.append(_Group(title=section_title(path) or (None if depth else source.title), members=members))
+    at = 0
+    for source, one in zip(sources, read, strict=True):
+        own = list(range(at, at + len(one.lines)))
+        at += len(own)
+        if one.kind == "code":
+            titles: Sequence[str | None] = [source.title] * len(own)
+        elif one.kind == "dialogue" and is_support({line.speaker for line in one.lines if line.speaker}):
+            titles = stages_of(one.lines)
+        else:
+            groups += _chapters(source, one.lines, own)
+            continue
+        for title, pairs in groupby(zip(titles, own, strict=True), key=lambda pair: pair[0]):
+            groups.append(_Group(title=title, members=[place for _, place in pairs]))
     return groups
+
+
+def _chapters(source: SourceText, lines: Sequence[Line], own: Sequence[int]) -> Iterator[_Group]:
+    sections = source.document.sections
+    depth = chapter_depth({section.path for section in sections if section.path})
+    starts = [section.start for section in sections]
+    at = np.searchsorted(starts, [line.start for line in lines], side="right") - 1
+    paths = [sections[int(number)].path[:depth] if sections else () for number in at]
+    words = {place: line.words for place, line in zip(own, lines, strict=True)}
+    for path, pairs in groupby(zip(paths, own, strict=True), key=lambda pair: pair[0]):
+        members = [place for _, place in pairs]
+        if path or len(set(paths)) == 1 or sum(words[place] for place in members) >= FEWEST_UNTITLED:
+            yield _Group(title=section_title(path) or (None if depth else source.title), members=members)
 
 
 def chapter_depth(paths: set[tuple[str, ...]]) -> int:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from app.errors import Cancelled, NoGenerator
 from app.prose import count_words, one_line, summarizable
 from app.schemas import Length, SummarizeReply, SummarizeRequest
-from app.summarizing import Summarizing, chapter_depth, default_sentences, join_sentences
+from app.sources import SourceText
+from app.summarizing import Summarizing, chapter_depth, default_sentences, join_sentences, summarize_texts
 from model.encoder import MiniLMEncoder
 from retriever.chunking import split
-from retriever.parsing import parse_text
+from retriever.parsing import parse, parse_text
 from retriever.sentences import split_sentences
 from retriever.store import Store
 
@@ -368,3 +369,38 @@ def test_a_summary_that_was_cut_short_goes_on_where_it_was(store: Store, encoder
     assert before > 0
     assert counting.encoded <= seen[-1] - before
     assert seen == sorted(seen)
+
+
+SUPPORT = """Customer: My phone does not charge since the update, and it gets warm in the evening.
+Agent: Hello and thank you for writing to us about your phone today.
+Customer: It is the blue model that I bought in May of this year.
+Agent: Please hold the side button for ten seconds and then plug the cable in again.
+Customer: I have held the button now, and the screen shows a small battery.
+Agent: Then update the system once more from the settings while it is plugged in.
+Customer: That helped, it charges again and stays cool, thank you very much.
+"""
+
+
+def test_a_support_dialogue_has_the_problem_the_steps_and_the_outcome(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, SUPPORT, format="sections", length={"sentences": 3})
+    assert [part.title for part in reply.parts] == ["Problem", "Steps", "Outcome"]
+    speakers = [sentence.speaker for sentence in reply.sentences]
+    assert speakers[0] == "Customer"
+    assert reply.sentences[-1].citation.start >= SUPPORT.index("Agent: Then update")
+    assert SUPPORT.index("Agent: Please hold") <= reply.sentences[1].citation.start < SUPPORT.index("Agent: Then update")
+
+
+def test_code_is_outlined_by_files_with_its_definitions(store: Store, encoder: MiniLMEncoder) -> None:
+    code = (
+        '"""Grinds corn into flour."""\n\n\ndef grind(corn):\n    """Turn corn into flour."""\n    return corn\n\n\n'
+        + "def _helper():\n    return 1\n"
+    )
+    document = parse(code.encode(), filename="mill.py")
+    source = SourceText(document_id=None, title="mill.py", version="v", document=document)
+    request = SummarizeRequest(text="-", length=Length(sentences=2), format="sections")
+    reply = summarize_texts([source], request, encoder=encoder, progress=quiet)
+    quotes = [sentence.citation.quote for sentence in reply.sentences]
+    assert quotes == ['"""Grinds corn into flour."""', 'def grind(corn):\n    """Turn corn into flour."""']
+    assert [part.title for part in reply.parts] == ["mill.py"]
+    assert reply.sentences[1].citation.section == "grind"
+    assert reply.coverage.characters_read == len(code)
