@@ -1,7 +1,7 @@
 """A small causal language model over word pieces on the Transformer-XL blocks: how far a longer memory helps.
 
-It measures the extension of the context window, and answers nothing. Its input and output share the encoder's word
-embeddings, which stay as they are, so that only the blocks and two projections are learnt and shipped.
+It measures the extension of the context window, and answers nothing. Its input is the encoder's word embeddings, which
+stay as they are and are not shipped again.
 
 B batch, L length of a segment, V vocabulary, W width, E width of the embeddings
 """
@@ -24,31 +24,40 @@ EMBEDDINGS = "embeddings"  # a buffer: not learnt, not shipped
 
 
 class LanguageModel(nn.Module):
-    """Logits of the next word piece. `embeddings` [V, E] are kept as they are."""
+    """How probable each next word piece is. The input `embeddings` [V, E] are kept as they are.
+
+    Its softmax is adaptive (Grave et al. 2017): rare word pieces have a narrower part of it. The vocabulary is in about
+    the order of frequency from its two-thousandth word piece on, so its ids need no order of their own.
+    """
 
     def __init__(self, shape: XLShape, embeddings: Tensor) -> None:
         super().__init__()
+        vocabulary = len(embeddings)
         self.reader = TransformerXL(shape, causal=True)
         self.enter = nn.Linear(embeddings.shape[1], shape.width)
-        self.leave = nn.Linear(shape.width, embeddings.shape[1])
         self.norm = nn.LayerNorm(shape.width)
-        self.bias = nn.Parameter(torch.zeros(len(embeddings)))
+        cutoffs = [vocabulary // 4, vocabulary // 2]
+        self.softmax = nn.AdaptiveLogSoftmaxWithLoss(shape.width, vocabulary, cutoffs=cutoffs, div_value=4.0)
         self.register_buffer(EMBEDDINGS, embeddings, persistent=False)
 
     def forward(
         self,
         tokens: Tensor,
+        targets: Tensor,
         memory: Memory = (),
         *,
         memory_length: int,
         same_length: bool = False,
         dropout: float = 0.0,
     ) -> tuple[Tensor, Memory]:
-        """Tokens [B, L] -> logits [B, L, V] of what follows each, and the memory for the next segment."""
+        """Tokens [B, L] -> -log p [B, L] of the targets [B, L], which follow each, and the next segment's memory."""
         embeddings = self.get_buffer(EMBEDDINGS)
         x = F.dropout(self.enter(F.embedding(tokens, embeddings) * embeddings.shape[1] ** 0.5), dropout)
         hidden, memory = self.reader(x, memory, memory_length=memory_length, same_length=same_length, dropout=dropout)
-        return F.linear(self.leave(F.dropout(self.norm(hidden), dropout)), embeddings, self.bias), memory
+        hidden = F.dropout(self.norm(hidden), dropout)
+        with torch.autocast(hidden.device.type, enabled=False):  # logits and softmax in fp32
+            found = self.softmax(hidden.flatten(0, 1).float(), targets.flatten())
+        return -found.output.view_as(targets), memory
 
 
 def load_language_model(path: Path | None = None) -> LanguageModel:
@@ -78,8 +87,8 @@ def read_likelihood(network: LanguageModel, tokens: Sequence[int], *, segment: i
     memory: Memory = ()
     with torch.inference_mode():
         for inputs, targets in segments_of(torch.tensor([list(tokens)]), segment):
-            logits, memory = network(inputs, memory, memory_length=memory_length)
-            nats += float(F.cross_entropy(logits[0].float(), targets[0], reduction="sum"))
+            lost, memory = network(inputs, targets, memory, memory_length=memory_length)
+            nats += float(lost.sum())
             count += targets.shape[1]
     return Likelihood(nats=nats, tokens=count)
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.layers import join_heads, split_heads
+from model.layers import drop, join_heads, split_heads
 
 Memory = tuple[Tensor, ...]
 """The inputs [B, M, W] that each layer saw before this segment, without gradient; empty at the start."""
@@ -112,12 +112,13 @@ class XLLayer(nn.Module):
         value = split_heads(self.value(context), self.heads)
         distance = split_heads(self.position(positions)[None], self.heads)
         by_position = (query + self.position_bias[:, None]) @ distance.transpose(-1, -2)
-        bias = relative_shift(by_position, context.shape[1]) / query.shape[-1] ** 0.5
-        bias = bias.masked_fill(~visible[:, None], float("-inf"))
-        gathered = F.scaled_dot_product_attention(query + self.content_bias[:, None], key, value, attn_mask=bias)
-        x = x + F.dropout(self.output(join_heads(gathered)), dropout)
-        inner = F.dropout(F.gelu(self.up(self.norm(x))), dropout)
-        return x + F.dropout(self.down(inner), dropout)
+        by_content = (query + self.content_bias[:, None]) @ key.transpose(-1, -2)
+        scores = (by_content + relative_shift(by_position, context.shape[1])) * query.shape[-1] ** -0.5
+        # The scores are there already, so the fused kernel would save nothing; in bf16 on a CPU it is also slower.
+        gathered = scores.masked_fill(~visible[:, None], float("-inf")).softmax(-1).to(value.dtype) @ value
+        x = x + drop(self.output(join_heads(gathered)), dropout)
+        inner = drop(F.gelu(self.up(self.norm(x))), dropout)
+        return x + drop(self.down(inner), dropout)
 
 
 def relative_positions(past: int, length: int, *, width: int, causal: bool, like: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
@@ -86,14 +85,15 @@ def train(recipe: Recipe) -> LanguageModel:
         if (step - 1) % each == 0:
             carried.memory = ()  # an epoch lays the texts anew
         with accelerator.autocast():
-            logits, memory = network(
+            nats, memory = network(
                 inputs.to(accelerator.device),
+                targets.to(accelerator.device),
                 tuple(kept.to(accelerator.device) for kept in carried.memory),
                 memory_length=recipe.memory,
                 dropout=recipe.dropout,
             )
         carried.memory = memory
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.to(accelerator.device).flatten())
+        loss = nats.mean()
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(network.parameters(), recipe.clip)
         optimizer.step()

@@ -387,7 +387,9 @@ def test_a_support_dialogue_has_the_problem_the_steps_and_the_outcome(summarizin
     speakers = [sentence.speaker for sentence in reply.sentences]
     assert speakers[0] == "Customer"
     assert reply.sentences[-1].citation.start >= SUPPORT.index("Agent: Then update")
-    assert SUPPORT.index("Agent: Please hold") <= reply.sentences[1].citation.start < SUPPORT.index("Agent: Then update")
+    assert (
+        SUPPORT.index("Agent: Please hold") <= reply.sentences[1].citation.start < SUPPORT.index("Agent: Then update")
+    )
 
 
 def test_code_is_outlined_by_files_with_its_definitions(store: Store, encoder: MiniLMEncoder) -> None:

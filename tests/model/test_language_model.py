@@ -1,9 +1,9 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from model.language_model import LanguageModel, read_likelihood, segments_of
 from model.training import language as recipes
@@ -32,8 +32,8 @@ def test_a_likelihood_in_segments_with_enough_memory_is_that_of_one_pass() -> No
     tokens = torch.randint(0, 50, (1, 23))
     network = model()
     with torch.inference_mode():
-        logits, _ = network(tokens[:, :-1], memory_length=0)
-    whole = float(F.cross_entropy(logits[0], tokens[0, 1:], reduction="sum"))
+        nats, _ = network(tokens[:, :-1], tokens[:, 1:], memory_length=0)
+    whole = float(nats.sum())
     found = read_likelihood(network, tokens[0].tolist(), segment=5, memory_length=23)
     assert found.nats == pytest.approx(whole, rel=1e-5)
     assert found.tokens == 22
@@ -45,9 +45,10 @@ def test_what_comes_later_changes_nothing_before_it() -> None:
     tokens = torch.randint(0, 50, (1, 9))
     later = tokens.clone()
     later[0, 6] = (later[0, 6] + 1) % 50
+    targets = torch.randint(0, 50, (1, 9))
     with torch.inference_mode():
-        one, _ = model()(tokens, memory_length=0)
-        other, _ = model()(later, memory_length=0)
+        one, _ = model()(tokens, targets, memory_length=0)
+        other, _ = model()(later, targets, memory_length=0)
     torch.testing.assert_close(one[:, :6], other[:, :6])
     assert not torch.allclose(one[:, 6:], other[:, 6:])
 
@@ -74,17 +75,17 @@ def test_training_learns_and_goes_on_after_a_kill_with_the_memory_it_had(
     whole = train(recipe).state_dict()
     again = replace(recipe, out=tmp_path / "again")
     calls = iter(range(6))
-    real = F.cross_entropy
+    real = recipes.Progress.record
 
-    def killed(*args: torch.Tensor) -> torch.Tensor:
+    def killed(self: recipes.Progress, step: int, **rest: Any) -> None:
         if next(calls, None) is None:
             raise Killed
-        return real(*args)
+        real(self, step, **rest)
 
-    monkeypatch.setattr(recipes.F, "cross_entropy", killed)
+    monkeypatch.setattr(recipes.Progress, "record", killed)
     with pytest.raises(Killed):
         train(again)
-    monkeypatch.setattr(recipes.F, "cross_entropy", real)
+    monkeypatch.setattr(recipes.Progress, "record", real)
     for name, tensor in train(again).state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=0, atol=0)
     assert "embeddings" not in whole
@@ -94,3 +95,10 @@ def test_a_folder_without_texts_is_refused(recipe: Recipe, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"no \.txt files"):
         train(replace(recipe, texts=tmp_path / "empty"))
+
+
+def test_the_chances_of_all_next_word_pieces_add_up_to_one() -> None:
+    network, tokens = model(), torch.randint(0, 50, (1, 3))
+    with torch.inference_mode():
+        total = sum((-network(tokens, torch.full((1, 3), target), memory_length=0)[0]).exp() for target in range(50))
+    torch.testing.assert_close(total, torch.ones(1, 3))
