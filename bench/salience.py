@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.evaluation.progress import ignore_progress
 from app.evaluation.rouge import rouge
 from app.evaluation.sets import SummaryRow, read_summaries, sample
 from app.evaluation.summaries import sentences_of
@@ -35,6 +36,7 @@ def prepare(path: Path, cache: VectorCache, encoder: MiniLMEncoder, limit: int |
     prepared: list[Prepared] = []
     for row in sample(held, limit, seed=0):
         lines = lines_of_text(row.text)
+        cache.encode([line.text for line in lines], ignore_progress)
         table = table_of(lines, cache([line.text for line in lines]))
         query = None if row.query is None else query_of(encoder, row.query, lines)
         prepared.append((row, lines, table, query, [sentences_of(reference) for reference in row.references]))

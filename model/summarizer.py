@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.sentence_table import Floats, Query, SentenceTable, centroid_similarity, dot, length_prior, standard
 
-DIVERSITY = 2.0  # log-odds lost by a full repetition of a chosen sentence; ROUGE is flat from 1 to 3 on training sets
+DIVERSITY = 1.0  # log-odds lost by a full repetition of a chosen sentence; CONTRIBUTING.md has the measures
 NEAR_DUPLICATE = 0.95  # cosine above which a second sentence says nothing new: rewordings of one fact stay below
 BAND = 0.10  # a budget of words is met within this share of it
 LEAD_WORDS = 150.0  # how far the weight of an opening reaches: an abstract, a first paragraph
