@@ -98,7 +98,7 @@ def _python(size: int) -> bytes:
         f'def f{n}(a, b):\n    """{text}"""\n    if a > b:\n        return [a, {n}, "{text[:20]}"]\n    return b\n\n\n'
         for n, text in enumerate(sentences(size // 2))
     )
-    return "".join(parts).encode()[: min(size, 3_900_000)]
+    return "".join(parts).encode()[: min(size, 1_900_000)]
 
 
 def _vtt(size: int) -> bytes:

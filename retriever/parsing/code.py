@@ -14,7 +14,7 @@ from tree_sitter import Node, Parser
 from retriever.parsing.languages import Language, grammar
 from retriever.types import ParsedDocument, Section
 
-LARGEST = 4_000_000  # bytes: a syntax tree takes 21 times its source in memory; a longer file is generated, not written
+LARGEST = 2_000_000  # bytes: a syntax tree takes 20 to 150 times its source in memory; what is longer was generated
 _LONGEST_NAME = 200
 _LONGEST_MARGIN = 300  # bytes looked at before and after a definition for the ends of its lines: minified code has none
 # What a name of JavaScript may be given to be a definition.
