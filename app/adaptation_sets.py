@@ -86,7 +86,7 @@ def make_questions(found: Found, given: Sequence[Given], *, seed: int) -> Questi
     topics = _asked(stretch_questions(parts[1], kind="topic", rarity=rarity, seed=seed))
     return Questions(
         learn=[*asked[0], *_some(learn, MOST_LEARNED, seed)],
-        choose=[*asked[1], *_some(choose, MOST_CHOSEN // 2, seed), *_some(joined, MOST_CHOSEN // 2, seed)],
+        choose=_in_turns([asked[1], _some(choose, MOST_CHOSEN // 2, seed), _some(joined, MOST_CHOSEN // 2, seed)]),
         judge=_in_turns(
             [asked[2], _some(single, MOST_JUDGED // 2, seed), _some(topics, MOST_JUDGED // 2, seed)],
         ),

@@ -47,7 +47,7 @@ ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
 STEPS = 600
 NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0)
 WEIGHTS = (0.2, 0.3, 0.5, 0.6)  # tried where users gave questions: made ones repeat the passages' words too well
-ENCODED, TRAINED, CHOSEN = 0.35, 0.55, 0.75  # shares of the budget by which each step is over
+ENCODED, TRAINED, CHOSEN = 0.2, 0.3, 0.65  # shares of the budget by which each step is over
 SLICE = 16  # questions encoded at once: what a user's question waits for
 
 
@@ -140,14 +140,14 @@ class _Run:
         before = current or Tuning(encoder=self._encoder.version, mix=self._retriever.mix)
         if len(questions.judge) < FEWEST_JUDGED:
             reason = f"too little to judge by: {len(questions.judge)} questions, {FEWEST_JUDGED} are needed"
-            return None, self._result(questions, 0, [], before, before, reason)
+            return None, self._result((0, 0, questions.unusable), [], before, before, reason)
         learned, trained = self._fit(questions)
-        chosen = self._choose(questions.choose, before, learned)
+        chosen, used = self._choose(questions.choose, before, learned)
         rows = self._judge(questions.judge, before, chosen)
         promoted, reason = _verdict(rows)
         if (chosen.map, chosen.mix) == (before.map, before.mix):
             promoted, reason = False, "nothing better was found than what the collection is searched by"
-        result = self._result(questions, trained, rows, before, chosen, reason, promoted=promoted)
+        result = self._result((trained, used, questions.unusable), rows, before, chosen, reason, promoted=promoted)
         return (chosen if promoted else None), result
 
     def _fit(self, questions: Questions) -> tuple[QueryMap | None, int]:
@@ -171,8 +171,8 @@ class _Run:
         )
         return QueryMap(down=down, up=up), len(vectors)
 
-    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: QueryMap | None) -> Tuning:
-        """The best of all ways on these questions; what is there now, where nothing is better."""
+    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: QueryMap | None) -> tuple[Tuning, int]:
+        """The best of all ways on these questions, and how many they were; what is there now, if nothing is better."""
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
         mixes = [Mix(weight=w, nearby=n, whole=a) for w in sorted(weights) for n in NEARBY for a in WHOLE]
@@ -199,8 +199,9 @@ class _Run:
             default=unchanged,
         )
         if best == unchanged or not _surely(scores[best], scores[unchanged]):
-            return replace(before, facts={})
-        return replace(before, map=maps[best[0]], mix=best[1], facts={})
+            best = unchanged
+        used = sum(map(len, scores.get(unchanged, {}).values()))
+        return replace(before, map=maps[best[0]], mix=best[1], facts={}), used
 
     def _judge(self, asked: Sequence[Asked], before: Tuning, after: Tuning) -> list[tuple[str, list[float]]]:
         """For each question its kind and [nDCG before, after, recall before, after]."""
@@ -220,8 +221,7 @@ class _Run:
 
     def _result(
         self,
-        questions: Questions,
-        trained: int,
+        counts: tuple[int, int, int],
         rows: Sequence[tuple[str, list[float]]],
         before: Tuning,
         after: Tuning,
@@ -231,9 +231,7 @@ class _Run:
     ) -> AdaptResult:
         kinds = sorted({kind for kind, _ in rows})
         plain = before.map is None and before.mix == self._retriever.mix
-        counts = AdaptCounts(
-            learned=trained, chosen=len(questions.choose), judged=len(rows), unusable=questions.unusable
-        )
+        learned, chosen, unusable = counts
         return AdaptResult(
             promoted=promoted,
             reason=reason,
@@ -247,7 +245,7 @@ class _Run:
             mix=AdaptedMix(
                 weight=after.mix.weight, nearby=after.mix.nearby, whole=after.mix.whole, map=after.map is not None
             ),
-            questions=counts,
+            questions=AdaptCounts(learned=learned, chosen=chosen, judged=len(rows), unusable=unusable),
             seconds=round(self._budget.spent, 2),
             peak_memory_mb=_peak_memory_mb(),
         )
@@ -273,10 +271,10 @@ def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
 
 
 def _surely(best: Mapping[str, Sequence[float]], unchanged: Mapping[str, Sequence[float]]) -> bool:
-    """Whether what was picked as the best of many is better beyond chance even where it was picked."""
+    """Whether what was picked as the best of many is better where it was picked, but for a chance of one in ten."""
     kinds = sorted(best)
     ours, theirs = ([value for kind in kinds for value in way[kind]] for way in (best, unchanged))
-    return paired_bootstrap(ours, theirs).low > 0
+    return paired_bootstrap(ours, theirs, confidence=0.8).low > 0
 
 
 def _ndcg(ranking: Sequence[int], one: Asked) -> float:

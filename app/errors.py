@@ -18,6 +18,7 @@ AppError
 ├── Stopping                the job was interrupted by a shutdown and goes on at the next start
 ├── JobFailed               the job behind a request failed; carries its problem
 ├── CitationBroken          a citation does not slice back to its quote; the reply is withheld
+├── RefreshFailed           the process that embeds passages anew for a training ended with an error
 ├── Exposed                 others could connect and nobody would be asked for a key: the service does not start
 └── SettingsError           the environment holds a setting that cannot be used
 """
@@ -120,6 +121,10 @@ class JobFailed(AppError):
 
 class CitationBroken(AppError):
     """A citation does not slice back to its quote: a defect of ours, so the reply is withheld."""
+
+
+class RefreshFailed(AppError):
+    """The process that embeds passages anew ended with an error; what it was to replace is still in use."""
 
 
 class Exposed(AppError):

@@ -81,6 +81,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     app_errors.Stopping: BUSY,
     app_errors.JobFailed: INTERNAL,  # only its own problem is ever shown: see `problem_of`
     app_errors.CitationBroken: INTERNAL,
+    app_errors.RefreshFailed: INTERNAL,
     app_errors.Exposed: INTERNAL,
     app_errors.SettingsError: INTERNAL,
     retriever_errors.RetrieverError: INTERNAL,

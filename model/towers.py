@@ -3,20 +3,24 @@
 B texts, L length, W width
 """
 
+import copy
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from model.encoder import Transformer, embed, pad
+from model.encoder import Transformer, embed, load_tokenizer, load_transformer, pad
 from model.realm import QueryAdapter
 
 Trained = Literal["adapter", "top", "all"]
 """What training changes: the map on query vectors alone, the transformer's upper layers, or all of it but its words."""
 
 TOP_LAYERS = 2
+TOWERS = "towers.safetensors"
 
 
 class Towers(nn.Module):
@@ -68,3 +72,32 @@ class Towers(nn.Module):
     def count(self, texts: Sequence[str]) -> int:
         """Word pieces of these texts, with [CLS] and [SEP]."""
         return sum(len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts)))
+
+
+def starting_towers(*, mode: str, trained: Trained, rank: int, init: Path | None) -> Towers:
+    """MiniLM with an adapter that changes nothing yet, or what an earlier step left in `init`."""
+    transformer = load_transformer()
+    frozen = copy.deepcopy(transformer) if mode == "query" else None
+    width = transformer.embeddings.word.embedding_dim
+    towers = Towers(transformer, QueryAdapter(width, rank=rank), load_tokenizer(), frozen=frozen)
+    if init is not None:
+        load_towers(towers, init)
+    return towers.train_only(trained)
+
+
+def save_towers(towers: Towers, folder: Path) -> None:
+    """Write what training may have changed; the word embeddings and a frozen side are MiniLM's own."""
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in towers.state_dict().items()
+        if not name.startswith("frozen.") and not name.startswith("transformer.embeddings.word.")
+    }
+    save_file(state, folder / TOWERS)
+
+
+def load_towers(towers: Towers, folder: Path) -> None:
+    """Read what `save_towers` wrote. Raises ValueError where it does not fit."""
+    missing, unexpected = towers.load_state_dict(load_file(folder / TOWERS), strict=False)
+    lost = [name for name in missing if not name.startswith(("frozen.", "transformer.embeddings.word."))]
+    if lost or unexpected:
+        raise ValueError(f"'{folder}' does not fit: missing {lost}, unexpected {unexpected}")

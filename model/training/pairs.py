@@ -50,6 +50,19 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
+def read_corpus(path: Path) -> dict[int, str]:
+    """Passages by key, a line each: {"key", "text"}. Raises ValueError with the line's number."""
+    corpus: dict[int, str] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                corpus[int(row["key"])] = str(row["text"])
+            except (TypeError, KeyError, ValueError) as error:
+                raise ValueError(f"{path}, line {number}: not a passage: {error}") from error
+    return corpus
+
+
 def shuffled(items: int, *, size: int, seed: int, skip: int = 0) -> Iterator[list[int]]:
     """Endless batches of places, each pass over all items in an order of its own; the first `skip` are left out."""
     number = 0

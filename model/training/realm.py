@@ -241,19 +241,6 @@ def read_examples(path: Path) -> list[Example]:
     return examples
 
 
-def read_corpus(path: Path) -> dict[int, str]:
-    """Passages by key, a line each: {"key", "text"}. Raises ValueError with the line's number."""
-    corpus: dict[int, str] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                corpus[int(row["key"])] = str(row["text"])
-            except (TypeError, KeyError, ValueError) as error:
-                raise ValueError(f"{path}, line {number}: not a passage: {error}") from error
-    return corpus
-
-
 def _places(answer: str, text: str, pieces: Pieces) -> Iterator[tuple[int, int]]:
     """First and last token of every place where the answer stands as whole words."""
     start = text.find(answer) if answer else -1

@@ -11,7 +11,6 @@ Query-side training is the default: passages keep their vectors, so that no inde
 """
 
 import argparse
-import copy
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -20,16 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from model.encoder import load_tokenizer, load_transformer
-from model.realm import QueryAdapter, contrastive_loss, distillation_loss, inner_products
-from model.towers import Towers, Trained
+from model.realm import contrastive_loss, distillation_loss, inner_products
+from model.towers import Towers, Trained, save_towers, starting_towers
 from model.training.loop import Loop, Measured
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
 from model.training.progress import plot_curve
-
-TOWERS = "towers.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,35 +45,6 @@ class Recipe:
     learning_rate: float = 1e-3  # of an adapter; 2e-5 for a transformer
     seed: int = 0
     save_every: int = 100
-
-
-def starting_towers(*, mode: str, trained: Trained, rank: int, init: Path | None) -> Towers:
-    """MiniLM with an adapter that changes nothing yet, or what an earlier step left in `init`."""
-    transformer = load_transformer()
-    frozen = copy.deepcopy(transformer) if mode == "query" else None
-    width = transformer.embeddings.word.embedding_dim
-    towers = Towers(transformer, QueryAdapter(width, rank=rank), load_tokenizer(), frozen=frozen)
-    if init is not None:
-        load_towers(towers, init)
-    return towers.train_only(trained)
-
-
-def save_towers(towers: Towers, folder: Path) -> None:
-    """Write what training may have changed; the word embeddings and a frozen side are MiniLM's own."""
-    state = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in towers.state_dict().items()
-        if not name.startswith("frozen.") and not name.startswith("transformer.embeddings.word.")
-    }
-    save_file(state, folder / TOWERS)
-
-
-def load_towers(towers: Towers, folder: Path) -> None:
-    """Read what `save_towers` wrote. Raises ValueError where it does not fit."""
-    missing, unexpected = towers.load_state_dict(load_file(folder / TOWERS), strict=False)
-    lost = [name for name in missing if not name.startswith(("frozen.", "transformer.embeddings.word."))]
-    if lost or unexpected:
-        raise ValueError(f"'{folder}' does not fit: missing {lost}, unexpected {unexpected}")
 
 
 def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, float]]:

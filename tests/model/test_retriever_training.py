@@ -8,10 +8,10 @@ import torch
 from model.encoder import Transformer, load_tokenizer, load_transformer
 from model.layers import Shape
 from model.realm import QueryAdapter
-from model.towers import Towers, Trained
+from model.towers import Towers, Trained, load_towers, save_towers, starting_towers
 from model.training import retriever
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
-from model.training.retriever import Recipe, load_towers, save_towers, starting_towers, train
+from model.training.retriever import Recipe, train
 
 TINY = Shape(width=16, layers=3, heads=2, inner=16, positions=128)
 WORDS = ["oak", "elm", "ash", "fir", "yew", "bay", "fig", "box"]

@@ -1,0 +1,179 @@
+"""Makes what the retriever is trained on, from a retrieval set: `python -m app.retriever_mining --help`.
+
+A set is {"passages": [str], "queries": [str], "positive": [[passage, ...]], "held": [bool]} as JSON; what is held goes
+to `validation.jsonl`, the rest to `train.jsonl`, in the format of model/training/pairs.py. What is made:
+
+    cloze          a sentence asks for its passage, which keeps the sentence in one of ten cases (Lee et al. 2019)
+    contrastive    a query with its passages and hard negatives of BM25; with --towers those that the towers find,
+                   which is how they are mined once more after a first pass
+    distillation   as contrastive, with the reader's relevance of each passage
+    spans          examples of model/training/realm.py: sentences with a name, number or date masked, and `corpus.jsonl`
+"""
+
+import argparse
+import json
+import random
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from app import terminal
+from app.mining import sparse_search
+from app.pseudo_questions import Rarity, pseudo_questions
+from model.reader import LongformerReader
+from model.towers import Towers, starting_towers
+from model.training.pairs import POOLED, Pair
+from model.training.realm import Example
+from retriever.types import Passage
+
+Step = Literal["cloze", "contrastive", "distillation", "spans"]
+STEPS: tuple[Step, ...] = ("cloze", "contrastive", "distillation", "spans")
+Find = Callable[[str, int], list[int]]  # a query, how many -> places of passages, best first
+Read = Callable[[str, Sequence[str]], Sequence[float]]  # a question, passages -> relevance logits
+
+NEGATIVES = 4  # hard ones of a query
+KEPT = 0.1  # of the passages of cloze pairs, with their sentence in them
+HELD = 0.05  # of passages, for questions that are made of them
+SKIPPED = 0.2  # of hard negatives, by chance: otherwise the same few would always stand there
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSet:
+    """Passages, queries, the places of the passages that answer each, and which queries are held out."""
+
+    passages: list[str]
+    queries: list[str]
+    positive: list[list[int]]
+    held: list[bool]
+
+    @classmethod
+    def read(cls, path: Path) -> "RetrievalSet":
+        """Raises ValueError where the columns do not fit each other."""
+        data = json.loads(path.read_text(encoding="utf-8"))
+        found = cls(**{name: data[name] for name in ("passages", "queries", "positive", "held")})
+        if not len(found.queries) == len(found.positive) == len(found.held):
+            raise ValueError(f"'{path}': queries, positive and held must be of one length")
+        return found
+
+
+def cloze_pairs(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Pair, bool]]:
+    """A sentence of each passage with the passage, which mostly lacks it, and whether it is held out."""
+    texts = dict(enumerate(data.passages))
+    for made in pseudo_questions(texts, kinds=("sentence",), rarity=Rarity.of(data.passages), seed=seed):
+        text, (start, end) = data.passages[made.passage], made.sentence
+        chance = random.Random(f"{seed} {text}")  # noqa: S311 - a choice, not a secret
+        shown = text if chance.random() < KEPT else f"{text[:start].rstrip()} {text[end:].lstrip()}".strip()
+        if shown:
+            pair = Pair(id=f"cloze-{made.passage}", query=made.text, passages=(shown,), positive=(0,))
+            yield pair, _is_held(text)
+
+
+def contrastive_pairs(data: RetrievalSet, find: Find, *, seed: int) -> Iterator[tuple[Pair, bool]]:
+    """Each query with one of its passages and hard negatives, and whether it is held out."""
+    for place, (query, positive, held) in enumerate(zip(data.queries, data.positive, data.held, strict=True)):
+        chance = random.Random(f"{seed} {place}")  # noqa: S311 - a choice, not a secret
+        answering = {data.passages[each] for each in positive}
+        hard = [each for each in find(query, 4 * NEGATIVES + len(positive)) if data.passages[each] not in answering]
+        hard = [each for each in hard if chance.random() >= SKIPPED][:NEGATIVES]
+        if positive:
+            shown = [data.passages[each] for each in (chance.choice(positive), *hard)]
+            yield Pair(id=str(place), query=query, passages=tuple(shown), positive=(0,)), held
+
+
+def with_relevance(pair: Pair, read: Read) -> Pair:
+    """The pair with the reader's relevance of each passage."""
+    return Pair(**{**asdict(pair), "relevance": tuple(map(float, read(pair.query, pair.passages)))})
+
+
+def span_examples(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Example, bool]]:
+    """A masked sentence of each passage that has a name, number or date, and whether it is held out."""
+    texts = dict(enumerate(data.passages))
+    for made in pseudo_questions(texts, kinds=("masked",), rarity=Rarity.of(data.passages), seed=seed):
+        example = Example(id=f"span-{made.passage}", question=made.text, answer=str(made.answer), source=made.passage)
+        yield example, _is_held(data.passages[made.passage])
+
+
+def by_towers(towers: Towers, passages: Sequence[str]) -> Find:
+    """A search of all passages by what the towers have learned."""
+    with torch.inference_mode():
+        parts = [towers.passages(passages[at : at + POOLED]) for at in range(0, len(passages), POOLED)]
+    vectors = torch.cat(parts)
+
+    def find(query: str, k: int) -> list[int]:
+        with torch.inference_mode():
+            scores = (towers.queries([query]) @ vectors.T)[0]
+        return [int(place) for place in scores.topk(min(k, len(passages))).indices]
+
+    return find
+
+
+def _is_held(text: str) -> bool:
+    return zlib.crc32(text.encode()) < HELD * 2**32
+
+
+def _write(folder: Path, rows: Iterator[tuple[Any, bool]]) -> dict[str, int]:
+    counts = {"train": 0, "validation": 0}
+    with (folder / "train.jsonl").open("w") as train, (folder / "validation.jsonl").open("w") as validation:
+        for row, held in rows:
+            name, file = ("validation", validation) if held else ("train", train)
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            counts[name] += 1
+    return counts
+
+
+def make(data: RetrievalSet, out: Path, *, step: Step, find: Find, read: Read, seed: int) -> dict[str, int]:
+    """Write the files of a step; how many lines each has."""
+    out.mkdir(parents=True, exist_ok=True)
+    if step == "cloze":
+        return _write(out, cloze_pairs(data, seed=seed))
+    if step == "spans":
+        with (out / "corpus.jsonl").open("w", encoding="utf-8") as corpus:
+            for key, text in enumerate(data.passages):
+                corpus.write(json.dumps({"key": key, "text": text}, ensure_ascii=False) + "\n")
+        return _write(out, span_examples(data, seed=seed))
+    pairs = contrastive_pairs(data, find, seed=seed)
+    if step == "distillation":
+        pairs = ((with_relevance(pair, read), held) for pair, held in pairs)
+    return _write(out, pairs)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", type=Path, required=True)
+    parser.add_argument("--step", choices=STEPS, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--towers", type=Path, help="a folder that model.training.retriever left: mine by it")
+    parser.add_argument("--reader", type=Path, help="a folder with a reader; without it, the one that ships")
+    parser.add_argument("--rank", type=int, default=16, help="of the towers' adapter")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    data = RetrievalSet.read(given.set)
+    reader = LongformerReader.load(given.reader) if given.step == "distillation" else None
+
+    def read(question: str, passages: Sequence[str]) -> Sequence[float]:
+        return np.zeros(len(passages)).tolist() if reader is None else reader.decode(question, passages)[1]
+
+    with ExitStack() as stack:
+        if given.towers is None:
+            search = stack.enter_context(sparse_search([_keyed(n, text) for n, text in enumerate(data.passages)]))
+            find: Find = lambda query, k: search(query, k, None)  # noqa: E731 - the other way gives a function too
+        else:
+            towers = starting_towers(mode="query", trained="adapter", rank=given.rank, init=given.towers)
+            find = by_towers(towers, data.passages)
+        counts = make(data, given.out, step=given.step, find=find, read=read, seed=given.seed)
+    terminal.say(json.dumps(counts))
+
+
+def _keyed(key: int, text: str) -> Passage:
+    return Passage(key=key, id=str(key), document_id=str(key), version="", ordinal=0, start=0, end=len(text), text=text)
+
+
+if __name__ == "__main__":
+    main()

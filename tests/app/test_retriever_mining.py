@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from app.retriever_mining import RetrievalSet, cloze_pairs, contrastive_pairs, make, span_examples, with_relevance
+from model.training.pairs import Pair, read_corpus, read_pairs
+from model.training.realm import read_examples
+
+PASSAGES = [
+    f"The mill of owner number {n} stands in Town{n}. It was built in {1700 + n} by the miller's own hands."
+    for n in range(60)
+]
+DATA = RetrievalSet(
+    passages=PASSAGES,
+    queries=[f"When was the mill in Town{n} built?" for n in range(60)],
+    positive=[[n] for n in range(60)],
+    held=[n % 10 == 0 for n in range(60)],
+)
+
+
+def find(query: str, k: int) -> list[int]:
+    """Every passage, in order: the first few are everybody's hard negatives."""
+    return list(range(min(k, 60)))
+
+
+def read(question: str, passages) -> list[float]:  # type: ignore[no-untyped-def]
+    return [float(len(passage) % 7) for passage in passages]
+
+
+def test_a_cloze_pair_mostly_hides_the_sentence_from_its_passage() -> None:
+    pairs = [pair for pair, _ in cloze_pairs(DATA, seed=0)]
+    assert len(pairs) == 60
+    kept = sum(pair.query in pair.passages[0] for pair in pairs)
+    assert 0 < kept < 15  # one of ten
+    assert all(pair.positive == (0,) for pair in pairs)
+
+
+def test_hard_negatives_are_what_a_search_finds_and_never_what_answers() -> None:
+    pairs = [pair for pair, _ in contrastive_pairs(DATA, find, seed=0)]
+    assert len(pairs) == 60
+    for place, pair in enumerate(pairs):
+        assert pair.passages[0] == PASSAGES[place]
+        assert len(pair.passages) == 5
+        assert PASSAGES[place] not in pair.passages[1:]
+        assert set(pair.passages[1:]) <= set(PASSAGES[:18])
+    assert len({pair.passages[1:] for pair in pairs}) > 10  # not always the same few
+
+
+def test_relevance_is_the_readers_of_each_passage_of_the_pair() -> None:
+    pair = with_relevance(Pair(id="1", query="q", passages=("abc", "abcd"), positive=(0,)), read)
+    assert pair.relevance == (3.0, 4.0)
+
+
+def test_a_span_example_knows_its_passage_and_its_answer_stands_there() -> None:
+    examples = [example for example, _ in span_examples(DATA, seed=0)]
+    assert len(examples) == 60
+    for example in examples:
+        assert example.source is not None
+        assert example.answer in PASSAGES[example.source]
+        assert example.answer not in example.question.removesuffix(".").split()
+
+
+@pytest.mark.parametrize("step", ["cloze", "contrastive", "distillation", "spans"])
+def test_what_is_written_is_what_the_recipes_read_and_nothing_is_in_both_files(tmp_path: Path, step) -> None:  # type: ignore[no-untyped-def]
+    counts = make(DATA, tmp_path, step=step, find=find, read=read, seed=0)
+    reads = read_examples if step == "spans" else read_pairs
+    train, validation = (reads(tmp_path / f"{name}.jsonl") for name in ("train", "validation"))
+    assert counts == {"train": len(train), "validation": len(validation)}
+    assert not {one.id for one in train} & {one.id for one in validation}
+    assert len(train) + len(validation) == 60
+    if step in ("contrastive", "distillation"):
+        assert {one.id for one in validation} == {str(n) for n in range(0, 60, 10)}
+    if step == "spans":
+        assert read_corpus(tmp_path / "corpus.jsonl") == dict(enumerate(PASSAGES))
+    assert all(bool(one.relevance) is (step == "distillation") for one in train if isinstance(one, Pair))
+
+
+def test_a_set_whose_columns_do_not_fit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "set.json"
+    file.write_text(json.dumps({"passages": ["a"], "queries": ["q"], "positive": [], "held": [True]}))
+    with pytest.raises(ValueError, match="of one length"):
+        RetrievalSet.read(file)
