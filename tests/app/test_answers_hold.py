@@ -46,7 +46,7 @@ def accept(lectern, text, document_id=None, collection="default"):
 
 def add(lectern, text, document_id=None, collection="default"):
     accepted = accept(lectern, text, document_id, collection)
-    assert lectern.jobs.wait(T, accepted.job_id, timeout=30).status == "succeeded"
+    assert lectern.jobs.wait(T, accepted.job_id, timeout=120).status == "succeeded"
     return accepted.document.id
 
 
@@ -89,11 +89,13 @@ def test_answers_hold_at_their_version_while_documents_are_replaced_and_deleted(
     stop = threading.Event()
 
     def change():
-        for n in range(1, 9):
-            add(lectern, versions[n % 4][0], "changing")
-            if n == 5:
-                lectern.store.delete_document(T, "changing")
-        stop.set()
+        try:
+            for n in range(1, 9):
+                add(lectern, versions[n % 4][0], "changing")
+                if n == 5:
+                    lectern.store.delete_document(T, "changing")
+        finally:
+            stop.set()
 
     changing = threading.Thread(target=change)
     changing.start()
