@@ -3,7 +3,7 @@
 Documents are parted: what is judged is asked of documents that nothing was learned from, and of kinds that were not
 learned from either. A collection of few documents is parted by stretches of passages instead.
 
-    learn    sentence, masked, keywords     of the one part
+    learn    sentence, keywords             of the one part
     choose   masked, joined                 of the one part
     judge    question, topic                of the other part
 """
@@ -27,7 +27,7 @@ FEW_DOCUMENTS = 10
 BLOCK = 20  # passages of a stretch, where there are few documents
 MOST_LEARNED, MOST_CHOSEN, MOST_JUDGED = 6_000, 160, 400
 MOST_PLACES = 10  # an answer that stands in more passages does not tell which is meant
-LEARN: tuple[PseudoKind, ...] = ("sentence", "masked", "keywords")
+LEARN: tuple[PseudoKind, ...] = ("sentence", "keywords")  # none that is chosen by: it would choose what learned it
 GIVEN = "given"
 
 

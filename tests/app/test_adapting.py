@@ -321,7 +321,9 @@ def test_what_judges_is_of_other_documents_and_other_kinds_than_what_was_learned
     ]
     assert min(map(len, parts)) > 5
     assert not parts[0] & parts[1]
-    assert not {one.kind for one in made.judge} & {one.kind for one in [*made.learn, *made.choose]}
+    kinds = [{one.kind for one in part} for part in (made.learn, made.choose, made.judge)]
+    assert all(kinds)
+    assert len(set.union(*kinds)) == sum(map(len, kinds))
     assert not {one.text for one in made.judge} & {one.text for one in [*made.learn, *made.choose]}
     again = make_questions(passages(), (), seed=1)
     assert (again.learn, again.judge) == (made.learn, made.judge)
