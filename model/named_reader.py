@@ -15,6 +15,7 @@ from model.reader import LONGEST_PASSAGE, OVERLAP, LongformerReader
 from model.span_networks import span_network_of
 from model.text_pairs import PairTokenizer
 from model.types import Reading, ReadSpan
+from model.whole import LONGEST_DOCUMENT
 
 
 class CheckpointReader:
@@ -36,7 +37,18 @@ class CheckpointReader:
         self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
     ) -> Reading:
         """The best distinct answers to `question` in `passages`, at most `answers` of them."""
-        decoded, relevance = self.decode(question, passages)
+        return self._reading(*self.decode(question, passages), target_error=target_error, answers=answers)
+
+    def read_document(
+        self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """The best distinct answers in a whole text, in stretches as long as the checkpoint's positions allow."""
+        decoded, relevance = self.decode(question, [text], longest=LONGEST_DOCUMENT)
+        return self._reading(decoded, relevance, target_error=target_error, answers=answers)
+
+    def _reading(
+        self, decoded: Decoded, relevance: tuple[float, ...], *, target_error: float | None, answers: int
+    ) -> Reading:
         spans = tuple(
             ReadSpan(
                 passage=candidate.passage,
@@ -53,13 +65,17 @@ class CheckpointReader:
             spans=spans, answerable=bool(spans) and confidence >= least, confidence=confidence, relevance=relevance
         )
 
-    def decode(self, question: str, passages: Sequence[str]) -> tuple[Decoded, tuple[float, ...]]:
+    def decode(
+        self, question: str, passages: Sequence[str], *, longest: int = LONGEST_PASSAGE
+    ) -> tuple[Decoded, tuple[float, ...]]:
         """Answers and one relevance logit a passage; empty passages are never answered from.
+
+        A passage of more than `longest` pieces, or than there is room for, is read in stretches that overlap.
 
         Raises UnsupportedModel where the checkpoint's positions have no room beside the question.
         """
         asked = self._tokenizer.question(question)
-        longest = min(LONGEST_PASSAGE, self._network.room(len(asked)))
+        longest = min(longest, self._network.room(len(asked)))
         if longest < 1:
             raise UnsupportedModel(f"a question of {len(asked)} pieces leaves no room for a passage")
         overlap = min(OVERLAP, longest // 4)

@@ -57,6 +57,26 @@ class Logits:
         null = self.null_start - start_total + self.null_end - end_total
         return self.start - start_total[:, None, None], self.end - end_total[:, None, None], null
 
+    @classmethod
+    def joined(cls, parts: Sequence["Logits"]) -> "Logits":
+        """Scores of one question from several sequences, [1, N, C] each, with the null that is least for null.
+
+        Where some sequence answers, the others say null rightly.
+        """
+        longest = max(part.start.shape[2] for part in parts)
+        weakest = min(parts, key=lambda part: float(part.null_start + part.null_end))
+
+        def padded(x: Tensor) -> Tensor:
+            return nn.functional.pad(x, (0, longest - x.shape[2]), value=float("-inf"))
+
+        return cls(
+            start=torch.cat([padded(part.start) for part in parts], dim=1),
+            end=torch.cat([padded(part.end) for part in parts], dim=1),
+            null_start=weakest.null_start,
+            null_end=weakest.null_end,
+            relevance=torch.cat([part.relevance for part in parts], dim=1),
+        )
+
 
 class ReaderNetwork(nn.Module):
     """Where an answer starts and ends, and whether a passage is to the point."""

@@ -14,9 +14,10 @@ from model.decoding import Candidate, Decoded, cut, decode_blocks
 from model.encoder import load_tokenizer, word_embeddings
 from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
-from model.network import WORDS, Group, ReaderNetwork, layout_of, pieces_of, question_ids
+from model.network import WORDS, Group, Logits, ReaderNetwork, layout_of, pieces_of, question_ids
 from model.types import Reading, ReadSpan
 from model.weights_files import WEIGHTS, load_weights
+from model.whole import LONGEST_DOCUMENT, document_logits, for_documents
 
 LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
@@ -80,7 +81,30 @@ class LongformerReader:
         `target_error` is the chance of a wrong answer above which the reading is not answerable; None stands for the
         shipped threshold.
         """
-        decoded, relevance = self.decode(question, passages)
+        return self._reading(*self.decode(question, passages), target_error=target_error, answers=answers)
+
+    def read_document(
+        self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """The best distinct answers to `question` in a whole text, read in one sequence with a sliding window.
+
+        A text of more than LONGEST_DOCUMENT word pieces is read in several, which overlap, under one softmax.
+        `confidence` is by the calibration of passages.
+        """
+        (pieces,) = pieces_of(self._tokenizer, [text])
+        blocks = [(0, some) for some in cut(pieces, longest=LONGEST_DOCUMENT, overlap=OVERLAP)]
+        if not blocks:
+            return Reading(spans=(), answerable=False, confidence=0.0, relevance=(-math.inf,))
+        asked = question_ids(self._tokenizer, question)
+        with torch.inference_mode():
+            network = for_documents(self._network, positions=LONGEST_DOCUMENT + len(asked) + 1)
+            logits = Logits.joined([document_logits(network, asked, some) for _, some in blocks])
+            decoded, relevance = decode_blocks(logits, blocks, texts=[text])
+        return self._reading(decoded, relevance, target_error=target_error, answers=answers)
+
+    def _reading(
+        self, decoded: Decoded, relevance: tuple[float, ...], *, target_error: float | None, answers: int
+    ) -> Reading:
         spans = tuple(
             ReadSpan(
                 passage=candidate.passage,

@@ -153,6 +153,8 @@ def test_passages_longer_than_its_positions_are_read_to_their_end(family: str, f
     assert len(relevance) == 2
     ends = [found.end for found in reader.read(QUESTION, [long], answers=64).spans]
     assert max(ends) > len(long) - 400
+    whole = reader.read_document(QUESTION, long, answers=64)
+    assert max(span.end for span in whole.spans) > len(long) - 400
     total = decoded.null + sum(found.probability for found in decoded.candidates)
     assert total <= 1.0 + 1e-5
 
