@@ -17,6 +17,7 @@ from retriever.store import Store
 from retriever.types import Hit
 
 MAX_CITATIONS = 5  # places cited for one answer, the best first
+LONGEST_DOCUMENT = 16_384  # word pieces of a document that is read whole; a longer one is read by its passages
 RELEVANT = 0.0  # logit from which a passage that holds the same string counts as a further place of the answer
 
 Progress = Callable[[int, int, str], None]
@@ -84,14 +85,13 @@ class Answering:
         self, findings: Findings, question: str, request: AskRequest, found: Callable[[Sequence[Hit]], None]
     ) -> AskReply:
         timer = Timer()
-        hits = self._finder.find(findings, question, k=request.top_k, everything=True)
+        whole = self._finder.whole(findings, longest=LONGEST_DOCUMENT) if request.read == "document" else None
+        hits = [whole] if whole else self._finder.find(findings, question, k=request.top_k, everything=True)
         timer.stage("retrieve")
-        found(hits)
+        found([] if whole else hits)
         library = Library(self._store, findings.tenant)
-        pieces = self._finder.pieces(
-            hits, lambda hit, start, end: _source(findings.inline, library, hit).document.text[start:end]
-        )
-        reading = self._read(question, pieces, request)
+        pieces = self._pieces(findings, library, hits, whole)
+        reading = self._read(question, pieces, request, whole=whole is not None)
         timer.stage("read")
         spans = reading.spans
         best = spans[0] if reading.answerable and spans else None
@@ -115,6 +115,7 @@ class Answering:
                 passages=len(hits),
                 characters=sum(len(piece.text) for piece in pieces),
                 documents=len({hit.passage.document_id for hit in hits}),
+                whole=whole is not None,
             ),
             model=Models(reader=self._reader.name, retriever=self._finder.retriever_of(findings, hits)),
             timings_ms={},
@@ -122,11 +123,23 @@ class Answering:
         timer.stage("cite")
         return reply.model_copy(update={"timings_ms": timer.total()})
 
-    def _read(self, question: str, pieces: Sequence[Piece], request: AskRequest) -> Reading:
+    def _pieces(self, findings: Findings, library: Library, hits: Sequence[Hit], whole: Hit | None) -> Sequence[Piece]:
+        if whole:
+            return [Piece(hits=(whole,), start=0, end=whole.passage.end, text=whole.passage.text)]
+        return self._finder.pieces(
+            hits, lambda hit, start, end: _source(findings.inline, library, hit).document.text[start:end]
+        )
+
+    def _read(self, question: str, pieces: Sequence[Piece], request: AskRequest, *, whole: bool) -> Reading:
         if not pieces:
             return Reading(spans=(), answerable=False, confidence=0.0, relevance=())
+        answers = request.alternatives + 1
+        if whole:
+            return self._reader.read_document(
+                question, pieces[0].text, target_error=request.target_error, answers=answers
+            )
         texts = [piece.text for piece in pieces]
-        return self._reader.read(question, texts, target_error=request.target_error, answers=request.alternatives + 1)
+        return self._reader.read(question, texts, target_error=request.target_error, answers=answers)
 
 
 def _chance(value: float) -> float:
@@ -162,7 +175,7 @@ def _cite(inline: SourceText | None, library: Library, piece: Piece, start: int,
         first,
         last,
         quote=piece.text[start:end],
-        passage_id=hit.passage.id,
+        passage_id=hit.passage.id or None,
         score=hit.score,
         within=(piece.start, piece.end),
     )

@@ -27,6 +27,12 @@ def add_commands(commands: Any) -> None:
         help="what a question is asked of: its paragraph as inline text, its article as one document, or all articles",
     )
     qa.add_argument("--top-k", metavar="N", type=int, default=8, help="passages to read (default: 8)")
+    qa.add_argument(
+        "--read",
+        choices=("passages", "document"),
+        default="passages",
+        help="what is read: passages that are found, or the whole document where it is not too long for that",
+    )
     qa.add_argument("--records", metavar="FILE", type=Path, help="write a line of JSON for each question")
 
     retrieval = _command(commands, "retrieval", _retrieval, "nDCG, recall and MRR on a collection in BEIR's format")
@@ -73,6 +79,7 @@ def _qa(arguments: argparse.Namespace, make: "Make | None") -> int:
             limit=arguments.limit,
             seed=arguments.seed,
             top_k=arguments.top_k,
+            read=arguments.read,
             records=arguments.records,
             progress=progress,
         )

@@ -7,7 +7,7 @@ from typing import Protocol
 from app.citations import section_title
 from app.pieces import Between, Piece, join_hits
 from app.schemas import Models, SearchHit, SearchReply, SearchRequest, SourceRequest
-from app.sources import InlineSource, SourceText, StoredSource, resolve
+from app.sources import InlineSource, SourceText, StoredSource, resolve, texts
 from app.telemetry import Timer
 from retriever.chunking import WordPieceCounter, split
 from retriever.store import Store
@@ -91,6 +91,29 @@ class Finder:
         if named is not None:
             return named
         return self._retriever.version(findings.tenant, findings.stored.collection if findings.stored else None)
+
+    def whole(self, findings: Findings, *, longest: int) -> Hit | None:
+        """The document of a source as one hit, where the source is one of at most `longest` word pieces; else None."""
+        source = findings.inline
+        if source is None:
+            stored = findings.stored
+            if stored is None or stored.documents is None or len(stored.documents) != 1:
+                return None
+            (source,) = texts(self._store, findings.tenant, stored)
+        text = source.document.text
+        if self._count([text])[0] > longest:
+            return None
+        passage = Passage(
+            key=0,
+            id="",
+            document_id=source.document_id,
+            version=source.version,
+            ordinal=0,
+            start=0,
+            end=len(text),
+            text=text,
+        )
+        return Hit(passage=passage, title=source.title or "", score=0.0)
 
     def pieces(self, hits: Sequence[Hit], between: Between) -> list[Piece]:
         """What the reader is to read of these hits; `join_hits` tells how they are joined."""

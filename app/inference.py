@@ -63,6 +63,11 @@ class Reader(Protocol):
     ) -> Reading:
         """One question, its passages read together."""
 
+    def read_document(
+        self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """One question, a whole text read in one sequence."""
+
 
 class SalienceModel(Protocol):
     """How much each sentence of a text matters; `model.salience.TransformerXLSalience` is one."""
@@ -297,6 +302,16 @@ class LaneReader:
     ) -> Reading:
         """One question, its passages read together."""
         work = _Call(call=lambda: self._reader.read(question, passages, target_error=target_error, answers=answers))
+        self._inference.submit(work, "interactive")
+        reading: Reading = work.future.result()
+        return reading
+
+    def read_document(
+        self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """One question, a whole text read in one sequence: one turn, which may take seconds."""
+        read = self._reader.read_document
+        work = _Call(call=lambda: read(question, text, target_error=target_error, answers=answers))
         self._inference.submit(work, "interactive")
         reading: Reading = work.future.result()
         return reading

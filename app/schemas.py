@@ -110,6 +110,10 @@ class AskRequest(SourceRequest):
     top_k: Annotated[int, Field(ge=1, le=64, description="passages to read"), WHOLE] = 8
     target_error: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     alternatives: Annotated[int, Field(ge=0, le=10, description="further answers to return"), WHOLE] = 0
+    read: Annotated[
+        Literal["passages", "document"],
+        Field(description="passages that are found; or all of a single document that is not too long for that"),
+    ] = "passages"
     wait: Wait | None = None
     stream: bool = False
 
@@ -148,11 +152,12 @@ class Alternative(Reply):
 
 
 class ReadCounts(Reply):
-    """What was read for the answer."""
+    """What was read for the answer; `whole` where it was one document as one sequence, which counts as a passage."""
 
     passages: int
     characters: int
     documents: int
+    whole: bool = False
 
 
 class Models(Reply):

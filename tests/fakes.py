@@ -66,6 +66,12 @@ class OverlapReader:
 
     name = "overlap@000000000000"
 
+    def read_document(
+        self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
+    ) -> Reading:
+        """One question of a whole text: one passage, as long as it is."""
+        return self.read(question, [text], target_error=target_error, answers=answers)
+
     def read(
         self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
     ) -> Reading:

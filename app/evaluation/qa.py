@@ -27,7 +27,7 @@ from app.evaluation.progress import Progress, ProgressCallback, ignore_progress
 from app.evaluation.sets import QaItem, QaSet, read_squad, sample
 from app.evaluation.squad import Scorer, holds_answer, scorer_for
 from app.evaluation.statistics import auroc, best_threshold_score, percentile
-from app.evaluation.target import LecternTarget, Target
+from app.evaluation.target import LecternTarget, Reads, Target
 
 if TYPE_CHECKING:
     from app.schemas import AskReply
@@ -105,6 +105,7 @@ def evaluate_qa(
     limit: int | None = None,
     seed: int = 13,
     top_k: int = 8,
+    read: Reads = "passages",
     records: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> QaMeasures:
@@ -117,18 +118,23 @@ def evaluate_qa(
         limit: ask a seeded sample of this many questions, drawn over all articles.
         seed: of the sample.
         top_k: passages to read.
+        read: passages that are found, or the document of the question whole.
         records: a JSON Lines file that gets a line a question as it is answered. If it exists and is of the same run,
         the questions in it are not asked again.
         progress: called after each question.
 
     Raises EvaluationError for a file that cannot be measured, or records of another run.
     """
+    if read == "document" and unit == "collection":
+        raise EvaluationError("a collection is not read whole: ask of a paragraph or an article")
     qa = read_squad(path)
     run: dict[str, Any] = {"set": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     run |= {"unit": unit, "limit": limit, "seed": seed, "top_k": top_k}
+    if read != "passages":
+        run["read"] = read
     run |= {"reader": lectern.reader.name, "retriever": lectern.encoder.version}
     return evaluate_target(
-        LecternTarget(lectern),
+        LecternTarget(lectern, read=read),
         qa,
         unit=unit,
         items=sample(qa.items, limit, seed=seed),

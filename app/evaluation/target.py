@@ -6,7 +6,7 @@ The protocols are what each measurement needs; the tests' fakes satisfy them too
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from app.evaluation.errors import EvaluationError
 from app.evaluation.progress import Progress, ProgressCallback
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from retriever.store import Accepted, Job
 
 TENANT = "default"
+Reads = Literal["passages", "document"]
 
 _MOST_PASSAGES = 1_000_000  # of one document: all of them
 _BULK_DOCUMENTS = 256  # documents whose passages are encoded together: enough to sort them by length
@@ -62,8 +63,9 @@ class RetrievalTarget(Protocol):
 class LecternTarget:
     """The wired service, driven through the parts that its routes use."""
 
-    def __init__(self, lectern: "Lectern") -> None:
+    def __init__(self, lectern: "Lectern", *, read: Reads = "passages") -> None:
         self._lectern = lectern
+        self._read: Reads = read
         self._texts: dict[str, str] = {}
 
     def upload(self, text: str, *, title: str, collection: str) -> str:
@@ -77,7 +79,7 @@ class LecternTarget:
         """As `POST /ask`."""
         from app.schemas import AskRequest
 
-        request = AskRequest(question=question, top_k=top_k, alternatives=1, **source)
+        request = AskRequest(question=question, top_k=top_k, alternatives=1, read=self._read, **source)
         return self._lectern.answering.ask(TENANT, request)
 
     def search(self, question: str, source: Mapping[str, Any], *, k: int) -> Sequence[str]:

@@ -25,7 +25,7 @@ def test_an_answer_is_cited_to_the_character(client):
     assert citation["context"] == "The filter of the pump costs 12 euros."
     assert (citation["page"], citation["section"]) == (None, None)
     assert body["alternatives"][0]["citation"]["quote"] == body["alternatives"][0]["answer"]
-    assert body["read"] == {"passages": 1, "characters": len(PUMPS), "documents": 1}
+    assert body["read"] == {"passages": 1, "characters": len(PUMPS), "documents": 1, "whole": False}
     assert body["model"]["reader"] == "overlap@000000000000"
     assert set(body["timings_ms"]) >= {"retrieve", "read", "total"}
     assert body["request_id"] == reply.headers["x-request-id"]
@@ -124,6 +124,30 @@ def test_a_list_of_questions_is_answered_in_order(client):
     answers = reply.json()["answers"]
     assert [answer["answer"] for answer in answers] == ["euros", None, "Howell"]
     assert all(answer["request_id"] == reply.headers["x-request-id"] for answer in answers)
+
+
+def test_one_document_is_read_whole_where_that_is_asked_for(client):
+    client.put("/documents/mine", json={"text": "A preface.\n\n" + PUMPS})
+    text = client.get("/documents/mine/text").json()["text"]
+    for source in ({"text": text}, {"documents": ["mine"]}):
+        body = client.post("/ask", json={"question": COST, "read": "document", **source}).json()
+        assert body["answer"] == "euros"
+        assert body["read"] == {"passages": 1, "characters": len(text), "documents": 1, "whole": True}
+        (citation,) = body["citations"]
+        assert text[citation["start"] : citation["end"]] == "euros"
+        assert citation["passage_id"] is None
+
+
+def test_what_cannot_be_read_whole_is_read_by_passages(client, monkeypatch):
+    client.put("/documents/mine", json={"text": PUMPS})
+    client.put("/documents/other", json={"text": "Nothing of the kind."})
+    sources = ({"collection": "default"}, {"documents": ["mine", "other"]})
+    for source in sources:
+        body = client.post("/ask", json={"question": COST, "read": "document", **source}).json()
+        assert (body["answer"], body["read"]["whole"]) == ("euros", False)
+    monkeypatch.setattr("app.answering.LONGEST_DOCUMENT", 5)
+    body = client.post("/ask", json={"question": COST, "read": "document", "text": PUMPS}).json()
+    assert (body["answer"], body["read"]["whole"]) == ("euros", False)
 
 
 def test_past_its_wait_a_question_becomes_a_job_with_the_same_answer(client):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.evaluation import evaluate_qa, evaluate_retrieval, evaluate_summaries
+from app.evaluation.errors import EvaluationError
 from app.settings import Settings
 from app.wiring import Lectern, build
 from model.types import Reading, ReadSpan
@@ -67,6 +68,23 @@ def test_questions_go_through_the_answering_path_and_every_citation_slices_back(
         assert measured.recall[8] == 100.0
     documents = lectern.store.documents("default", limit=10)[0]
     assert len(documents) == (0 if unit == "paragraph" else 2)
+
+
+def test_whole_documents_are_measured_as_they_are_read(lectern: Lectern, squad: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    whole = OverlapReader.read_document
+
+    def recorded(self: OverlapReader, question: str, text: str, **options: Any) -> Reading:
+        read.append(text)
+        return whole(self, question, text, **options)
+
+    monkeypatch.setattr(OverlapReader, "read_document", recorded)
+    measured = evaluate_qa(lectern, squad, unit="article", read="document")
+    assert (measured.n, measured.broken_citations) == (4, 0)
+    assert len(read) == 4
+    assert all(PARAGRAPHS[0][1] in text or PARAGRAPHS[1][1] in text for text in read)
+    with pytest.raises(EvaluationError, match="not read whole"):
+        evaluate_qa(lectern, squad, unit="collection", read="document")
 
 
 def test_a_broken_reader_lowers_the_measures_that_it_should(tmp_path: Path, squad: Path):
