@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from app import cli
 from app.adaptation_sets import GIVEN, Given, make_questions
 from app.adapted import ASSET
+from app.adapting import _verdict
 from app.main import create_app
 from app.settings import Settings
 from retriever.types import Passage
@@ -341,3 +342,29 @@ def test_given_questions_count_by_where_their_answers_stand() -> None:
     asked = {one.text: one.relevant for one in [*made.learn, *made.choose, *made.judge] if one.kind == GIVEN}
     assert asked == {"Which year?": {1}, "Who built it?": {7}}
     assert made.unusable == 3
+
+
+def rows(kind: str, before: list[float], after: list[float]) -> list[tuple[str, list[float]]]:
+    return [(kind, [b, a, b, a]) for b, a in zip(before, after, strict=True)]
+
+
+def test_a_difference_that_may_be_chance_is_not_promoted() -> None:
+    chance = random.Random(1)
+    before = [chance.random() for _ in range(100)]
+    noisy = [value + chance.gauss(0.01, 0.3) for value in before]
+    assert _verdict(rows("question", before, noisy)) == (False, "the difference in nDCG@10 may be chance")
+    surely = [value + chance.gauss(0.2, 0.3) for value in before]
+    assert _verdict(rows("question", before, surely))[0]
+
+
+def test_what_is_lower_on_one_kind_of_question_is_not_promoted_though_the_mean_is_higher() -> None:
+    better = rows("topic", [0.2] * 60, [0.9] * 60)
+    worse = rows("question", [0.5] * 20, [0.4] * 20)
+    assert _verdict(better)[0]
+    assert _verdict([*better, *worse]) == (False, "nDCG@10 is lower on questions of the kind 'question'")
+
+
+def test_enough_questions_of_users_decide_alone() -> None:
+    made = rows("topic", [0.2] * 60, [0.9] * 60)
+    assert _verdict([*made, *rows(GIVEN, [0.5] * 39, [0.5] * 39)])[0]
+    assert not _verdict([*made, *rows(GIVEN, [0.5] * 40, [0.5] * 40)])[0]
