@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 
 from model.attention import global_attention, local_attention
+from model.flexible import window_attention, window_mask
 from model.layers import Block, Embeddings, Shape, drop, join_heads, split_heads
 
 
@@ -86,6 +88,14 @@ class Packing:
         self._question_rows = layout.question_mask.flatten().nonzero()[:, 0]
         self._block_rows = layout.mask.flatten().nonzero()[:, 0]
         self.globals = len(self._question_rows)
+        self._windows: dict[int, BlockMask] = {}
+
+    def window_mask(self, reach: int) -> BlockMask:
+        """The block mask of a window, made once for all layers that have it."""
+        if reach not in self._windows:
+            layout = self.layout
+            self._windows[reach] = window_mask(mask=layout.mask, global_mask=layout.question_mask, reach=reach)
+        return self._windows[reach]
 
     def pack(self, question: Tensor, blocks: Tensor) -> Tensor:
         """[B, G, ...] and [B, N, C, ...] -> [T, ...]."""
@@ -116,16 +126,22 @@ class _Attention:
         global_query, local_query = self._spread(query)
         global_key, local_key = self._spread(key)
         global_value, local_value = self._spread(value)
-        local = local_attention(
-            local_query,
-            local_key,
-            local_value,
-            global_key=global_key,
-            global_value=global_value,
-            mask=layout.mask,
-            global_mask=layout.question_mask,
-            reach=self._reach,
-        )
+        if local_query.is_cuda and self._reach is not None:
+            seen = self._packing.window_mask(self._reach)
+            local = window_attention(
+                local_query, local_key, local_value, global_key=global_key, global_value=global_value, seen=seen
+            )
+        else:
+            local = local_attention(
+                local_query,
+                local_key,
+                local_value,
+                global_key=global_key,
+                global_value=global_value,
+                mask=layout.mask,
+                global_mask=layout.question_mask,
+                reach=self._reach,
+            )
         if isinstance(self._block, GlobalBlock):
             own_query = self._block.query_global(self._x[: self._packing.globals])
             global_query = split_heads(self._packing.unpack_question(own_query), heads)

@@ -4,8 +4,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.attention import attend, global_attention, local_attention, visibility
+from model.flexible import window_attention, window_mask
 from model.layers import Block, Shape, drop
 from model.longformer import GlobalBlock, Layout, Longformer
+from model.network import document_layout
 
 TINY = Shape(vocabulary=50, positions=64, width=16, layers=2, heads=2, inner=32)
 
@@ -54,6 +56,39 @@ def test_chunked_attention_equals_the_masked_reference_forward_and_backward(
     found = torch.autograd.grad((actual.where(real, 0) * weights).sum(), inputs)
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("globals_", [0, 1, 4])
+@pytest.mark.parametrize("reach", [1, 7])
+def test_flex_attention_equals_the_chunks(padded: bool, globals_: int, reach: int) -> None:
+    torch.manual_seed(0)
+    batch, heads, blocks, length, head = 2, 2, 5, 7, 16
+    mask, global_mask = random_masks(batch=batch, globals_=globals_, blocks=blocks, length=length, padded=padded)
+    query, key, value = (torch.randn(batch, blocks, heads, length, head) for _ in range(3))
+    far = {name: torch.randn(batch, heads, globals_, head) for name in ("global_key", "global_value")}
+    expected = local_attention(query, key, value, **far, mask=mask, global_mask=global_mask, reach=reach)
+    seen = window_mask(mask=mask, global_mask=global_mask, reach=reach)
+    actual = window_attention(query, key, value, **far, seen=seen)
+    real = mask[:, :, None, :, None]
+    torch.testing.assert_close(actual.where(real, 0), expected.where(real, 0))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU: the compiled kernel needs one")
+def test_a_window_on_a_gpu_gives_what_it_gives_on_a_cpu_forward_and_backward() -> None:
+    torch.manual_seed(0)
+    shape = Shape(vocabulary=50, positions=600, width=64, layers=2, heads=2, inner=64)
+    model = Longformer(shape, own_global=True)
+    text = torch.randint(1, 50, (331,)).tolist()
+    layout = document_layout([([3, 4, 5], text), ([6], text[:90])], reach=[32, 64])
+    expected, _ = model(layout)
+    (wanted,) = torch.autograd.grad(expected.square().sum(), model.blocks[0].query.weight)
+    there = model.cuda()
+    actual, _ = there(Layout(**{name: x.cuda() if isinstance(x, Tensor) else x for name, x in vars(layout).items()}))
+    (found,) = torch.autograd.grad(actual.square().sum(), there.blocks[0].query.weight)
+    torch.testing.assert_close(actual.cpu(), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found.cpu(), wanted, rtol=1e-2, atol=1e-2)
 
 
 def test_attention_in_bf16_is_the_fused_kernel_s_within_rounding_forward_and_backward() -> None:
