@@ -6,7 +6,7 @@ B batch, G global tokens, N blocks, C tokens a block, L = N * C, H heads, D head
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ _compiled: Callable[..., Tensor] | None = None
 def window_mask(*, mask: Tensor, global_mask: Tensor, reach: int) -> BlockMask:
     """Which of G + L keys, global ones first, each of L queries sees, in all heads and all layers of one `reach`.
 
-    `mask` [B, N, C] and `global_mask` [B, G] are true at real tokens; local tokens at most `reach` apart see each other.
+    `mask` [B, N, C] and `global_mask` [B, G] are true at real tokens; local ones at most `reach` apart see each other.
     """
     globals_ = global_mask.shape[1]
     real = torch.cat([global_mask, mask.flatten(1)], dim=1)
@@ -41,15 +41,15 @@ def window_attention(
     blocks, length = query.shape[1], query.shape[3]
     keys = torch.cat([global_key, _in_one(key)], dim=-2)
     values = torch.cat([global_value, _in_one(value)], dim=-2)
-    run = _kernel() if query.is_cuda else flex_attention
-    gathered = cast(Tensor, run(_in_one(query), keys, values, block_mask=seen))
+    run = _kernel() if query.is_cuda else cast(Callable[..., Tensor], flex_attention)
+    gathered = run(_in_one(query), keys, values, block_mask=seen)
     return gathered.view(*gathered.shape[:2], blocks, length, -1).transpose(1, 2)
 
 
-def _kernel() -> Callable[..., Any]:
+def _kernel() -> Callable[..., Tensor]:
     global _compiled
     if _compiled is None:
-        _compiled = torch.compile(flex_attention)
+        _compiled = cast(Callable[..., Tensor], torch.compile(flex_attention))
     return _compiled
 
 
