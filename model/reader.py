@@ -17,7 +17,7 @@ from model.layers import Shape, fastest_dtype
 from model.network import WORDS, Group, Logits, ReaderNetwork, layout_of, pieces_of, question_ids
 from model.types import Reading, ReadSpan
 from model.weights_files import WEIGHTS, load_weights
-from model.whole import LONGEST_DOCUMENT, document_logits, for_documents
+from model.whole import LONGEST_DOCUMENT, document_logits
 
 LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
@@ -97,8 +97,7 @@ class LongformerReader:
             return Reading(spans=(), answerable=False, confidence=0.0, relevance=(-math.inf,))
         asked = question_ids(self._tokenizer, question)
         with torch.inference_mode():
-            network = for_documents(self._network, positions=LONGEST_DOCUMENT + len(asked) + 1)
-            logits = Logits.joined([document_logits(network, asked, some) for _, some in blocks])
+            logits = Logits.joined([document_logits(self._network, asked, some) for _, some in blocks])
             decoded, relevance = decode_blocks(logits, blocks, texts=[text])
         return self._reading(decoded, relevance, target_error=target_error, answers=answers)
 
