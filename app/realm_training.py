@@ -4,11 +4,7 @@ The passages are embedded once into a versioned index; in full training another 
 Run the same command again after a kill: it goes on at the last checkpoint.
 """
 
-import argparse
-import json
-import logging
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -18,18 +14,16 @@ from model.encoder import load_tokenizer
 from model.network import WORDS
 from model.towers import save_towers, starting_towers
 from model.training.pairs import read_corpus
-from model.training.progress import plot_curve
 from model.training.reader import starting_network
 from model.training.realm import RealmModel, Recipe, read_examples, train
-from model.training.retriever import add_options
+from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
 from retriever.versions import VersionedIndex
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe, and where data and starting points are."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    log_to_terminal()
+    parser = parser_of(Recipe, description=__doc__)
     parser.add_argument(
         "--examples", type=Path, required=True, help="of app.retriever_mining --step spans, or questions"
     )
@@ -39,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mode", choices=("query", "full"), default="query")
     parser.add_argument("--trained", choices=("adapter", "top", "all"), default="adapter")
     parser.add_argument("--rank", type=int, default=16)
-    add_options(parser, Recipe)
     given = vars(parser.parse_args(arguments))
-    recipe = Recipe(**{field.name: given[field.name] for field in fields(Recipe)})
+    recipe = recipe_of(Recipe, given)
     towers = starting_towers(mode=given["mode"], trained=given["trained"], rank=given["rank"], init=given["init"])
     reader = starting_network(given["reader"], own_global=False)
     model = RealmModel(towers, reader, load_tokenizer())
@@ -50,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         refresh(towers, corpus, place, encoder=str(given["init"]), step=0)
     full = given["mode"] == "full"
     refresher = Refresher(towers, corpus=given["corpus"], index=place, work=recipe.out, rank=given["rank"])
-    progress = train(
+    train(
         recipe,
         model,
         examples=read_examples(given["examples"]),
@@ -62,8 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_towers(towers, recipe.out)
     kept = {name: each.detach().cpu().contiguous() for name, each in reader.state_dict().items() if name != WORDS}
     save_file(kept, recipe.out / "reader.safetensors")
-    (recipe.out / "recipe.json").write_text(json.dumps({**given, **asdict(recipe)}, indent=1, default=str))
-    plot_curve(progress, recipe.out / "curve.png")
+    write_recipe(recipe.out, recipe, **{name: value for name, value in given.items() if name not in vars(recipe)})
 
 
 if __name__ == "__main__":

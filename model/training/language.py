@@ -6,27 +6,27 @@ carried on. Resumable at any step, deterministic by seed, as model/training/read
 B batch, L length of a segment, T tokens of a stream
 """
 
-import argparse
 import json
-import logging
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor
 
 from model.encoder import load_tokenizer, word_embeddings
 from model.language_model import LanguageModel, segments_of
-from model.layers import fastest_dtype
 from model.network import SEP
+from model.training.loop import Loop, Measured, device_of
 from model.training.manifests import commit, write_weights
-from model.training.progress import Progress, plot_curve, warm_up_then_linear
+from model.training.recipes import log_to_terminal, parser_of, recipe_of
 from model.transformer_xl import Memory, XLShape
+
+Segment = tuple[Tensor, Tensor]
+"""Inputs and targets, [B, L] each."""
 
 SHAPE = XLShape(width=256, layers=4, heads=4, inner=1_024)
 
@@ -50,61 +50,49 @@ class Recipe:
     save_every: int = 100
 
 
-class _Carried:
+class _Memory:
     """The memory that the next segment starts from, kept with every checkpoint."""
 
     def __init__(self) -> None:
-        self.memory: Memory = ()
+        self.kept: Memory = ()
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {str(layer): kept for layer, kept in enumerate(self.memory)}
+        return {str(layer): kept for layer, kept in enumerate(self.kept)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.memory = tuple(state[str(layer)] for layer in range(len(state)))
+        self.kept = tuple(state[str(layer)] for layer in range(len(state)))
 
 
 def train(recipe: Recipe) -> LanguageModel:
     """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one."""
-    set_seed(recipe.seed)
-    native = torch.cuda.is_available() or fastest_dtype() is torch.bfloat16
-    accelerator = Accelerator(mixed_precision="bf16" if native else "no")
     texts = _tokenized(recipe.texts)
-    count = _streams(texts, recipe, epoch=0).shape[1]
-    each = -(-(count - 1) // recipe.segment)
-    network = LanguageModel(SHAPE, word_embeddings())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = warm_up_then_linear(each * recipe.epochs, recipe.warmup)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
-    network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
-    carried = _Carried()
-    accelerator.register_for_checkpointing(carried)
-    progress = Progress(recipe.out, total=each * recipe.epochs)
-    if progress.step:
-        progress.load(accelerator)
-    for step, (inputs, targets) in _steps(texts, recipe, done=progress.step, each=each):
+    each = -(-(_streams(texts, recipe, epoch=0).shape[1] - 1) // recipe.segment)  # segments of an epoch
+    set_seed(recipe.seed)
+    carried = _Memory()
+    loop: Loop[LanguageModel, Segment] = Loop(
+        module=LanguageModel(SHAPE, word_embeddings()),
+        total=each * recipe.epochs,
+        out=recipe.out,
+        learning_rate=recipe.learning_rate,
+        warmup=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        carried=carried,
+        seed=recipe.seed,
+        save_every=recipe.save_every,
+    )
+
+    def measure(network: LanguageModel, step: int, segment: Segment) -> Measured:
+        device = device_of(network)
         if (step - 1) % each == 0:
-            carried.memory = ()  # an epoch lays the texts anew
-        with accelerator.autocast():
-            nats, memory = network(
-                inputs.to(accelerator.device),
-                targets.to(accelerator.device),
-                tuple(kept.to(accelerator.device) for kept in carried.memory),
-                memory_length=recipe.memory,
-                dropout=recipe.dropout,
-            )
-        carried.memory = memory
+            carried.kept = ()  # an epoch lays the texts anew
+        inputs, targets = (part.to(device) for part in segment)
+        before = tuple(kept.to(device) for kept in carried.kept)
+        nats, carried.kept = network(inputs, targets, before, memory_length=recipe.memory, dropout=recipe.dropout)
         loss = nats.mean()
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        progress.record(step, pieces=targets.numel(), nats=float(loss.detach()))
-        if step % recipe.save_every == 0 or step == each * recipe.epochs:
-            progress.save(accelerator)
-    plot_curve(progress, recipe.out / "curve.png")
-    trained: LanguageModel = accelerator.unwrap_model(network)
-    return trained
+        return Measured(loss=loss, pieces=targets.numel(), shown={"nats": float(loss.detach())})
+
+    return loop.run(lambda done: _segments(texts, recipe, done=done, each=each), measure)
 
 
 def _tokenized(folder: Path) -> list[list[int]]:
@@ -126,34 +114,21 @@ def _streams(texts: Sequence[Sequence[int]], recipe: Recipe, *, epoch: int) -> T
     return torch.tensor(laid[: length * recipe.rows]).view(recipe.rows, length)
 
 
-def _steps(
-    texts: Sequence[Sequence[int]], recipe: Recipe, *, done: int, each: int
-) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """The segments of all epochs, numbered from 1, without those that are done."""
-    for epoch in range(recipe.epochs):
-        before = epoch * each
-        if done < before + each:
-            parts = segments_of(_streams(texts, recipe, epoch=epoch), recipe.segment)
-            for step, part in enumerate(parts, start=before + 1):
-                if step > done:
-                    yield step, part
+def _segments(texts: Sequence[Sequence[int]], recipe: Recipe, *, done: int, each: int) -> Iterator[Segment]:
+    """The segments of all epochs without those that are done."""
+    for epoch in range(done // each, recipe.epochs):
+        parts = segments_of(_streams(texts, recipe, epoch=epoch), recipe.segment)
+        yield from islice(parts, max(0, done - epoch * each), None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe, and where the weights go."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
-    parser = argparse.ArgumentParser(description=__doc__)
-    for field in fields(Recipe):
-        required = field.default is MISSING
-        kind: Any = field.type
-        default = None if required else field.default
-        parser.add_argument("--" + field.name.replace("_", "-"), type=kind, required=required, default=default)
+    log_to_terminal()
+    parser = parser_of(Recipe, description=__doc__)
     parser.add_argument("--weights", type=Path, default=None, help="folder to write language.safetensors into")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=LICENCE", help="what it was trained on")
-    options = vars(parser.parse_args(arguments))
-    weights, data = options.pop("weights"), options.pop("data")
-    recipe = Recipe(**options)
+    given = vars(parser.parse_args(arguments))
+    recipe = recipe_of(Recipe, given)
     network = train(recipe)
     state = {name: tensor.detach().cpu().bfloat16().contiguous() for name, tensor in network.state_dict().items()}
     manifest = {
@@ -163,9 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "shape": asdict(SHAPE),
         "recipe": json.loads(json.dumps(asdict(recipe), default=str)),
         "commit": commit(),
-        "data": dict(pair.split("=", 1) for pair in data),
+        "data": dict(pair.split("=", 1) for pair in given["data"]),
     }
-    write_weights(weights or recipe.out, "language", state, manifest)
+    write_weights(given["weights"] or recipe.out, "language", state, manifest)
 
 
 if __name__ == "__main__":

@@ -4,30 +4,24 @@ One plain loop on accelerate, deterministic by seed, resumable at any step: run 
 It fits two CPU cores and runs unchanged on a GPU.
 """
 
-import argparse
 import json
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.encoder import load_tokenizer, minilm_folder, word_embeddings
 from model.layers import Shape, rename_checkpoint
 from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
 from model.training.groups import Batch, batches, count_batches, read_groups
+from model.training.loop import Loop, Measured, device_of
 from model.training.losses import relevance_loss, span_loss
-from model.training.progress import Progress, new_accelerator, plot_curve, warm_up_then_linear
+from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,35 +86,32 @@ def train(recipe: Recipe) -> ReaderNetwork:
 
     What comes back are the averaged weights.
     """
-    set_seed(recipe.seed)
-    accelerator = new_accelerator()
     tokenizer = load_tokenizer()
     epochs = [_Epoch(path, pieces=recipe.batch_pieces, seed=recipe.seed + n) for n, path in enumerate(recipe.groups)]
     total = sum(epoch.batches for epoch in epochs)
-    total = min(total, recipe.steps or total)
-    network = starting_network(recipe.init, own_global=recipe.own_global)
-    averaging = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
-    averaged = AveragedModel(network, multi_avg_fn=averaging)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, recipe), fused=True)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_up_then_linear(total, recipe.warmup))
-    network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
-    averaged.to(accelerator.device)
-    accelerator.register_for_checkpointing(averaged)
-    progress = Progress(recipe.out, total=total)
-    if progress.step:
-        progress.load(accelerator)
-    left = islice(_steps(epochs, tokenizer, done=progress.step), total - progress.step)
-    for step, batch in left:
-        losses = _backward(network, batch.to(accelerator.device), accelerator=accelerator, recipe=recipe)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        averaged.update_parameters(accelerator.unwrap_model(network))
-        progress.record(step, pieces=batch.pieces, **losses)
-        if step % recipe.save_every == 0 or step == total:
-            progress.save(accelerator)
-    plot_curve(progress, recipe.out / "curve.png")
-    return cast(ReaderNetwork, averaged.module)
+    set_seed(recipe.seed)
+    loop: Loop[ReaderNetwork, Batch] = Loop(
+        module=starting_network(recipe.init, own_global=recipe.own_global),
+        total=min(total, recipe.steps or total),
+        out=recipe.out,
+        learning_rate=recipe.learning_rate,
+        rates={"span.": recipe.head_factor, "relevance.": recipe.head_factor},  # heads learn faster than the body
+        warmup=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        averaging=recipe.averaging,
+        seed=recipe.seed,
+        save_every=recipe.save_every,
+    )
+
+    def measure(network: ReaderNetwork, _: int, batch: Batch) -> Measured:
+        on_device = batch.to(device_of(network))
+        logits = network(on_device.layout, dropout=recipe.dropout)
+        span, relevance = span_loss(logits, on_device.spans), relevance_loss(logits, on_device)
+        shown = {"span": float(span.detach()), "relevance": float(relevance.detach())}
+        return Measured(loss=span + recipe.relevance * relevance, pieces=batch.pieces, shown=shown)
+
+    return loop.run(lambda done: _batches(epochs, tokenizer, done=done), measure)
 
 
 class _Epoch:
@@ -134,58 +125,26 @@ class _Epoch:
         return batches(read_groups(self._path), tokenizer, pieces=self._pieces, seed=self._seed, skip=skip)
 
 
-def _steps(epochs: Sequence[_Epoch], tokenizer: Tokenizer, *, done: int) -> Iterator[tuple[int, Batch]]:
-    """The batches of all epochs, numbered from 1, without those that are done."""
+def _batches(epochs: Sequence[_Epoch], tokenizer: Tokenizer, *, done: int) -> Iterator[Batch]:
+    """The batches of all epochs without those that are done."""
     before = 0
     for epoch in epochs:
         skip = max(done - before, 0)
         if skip < epoch.batches:
-            yield from enumerate(epoch.read(tokenizer, skip=skip), start=before + skip + 1)
+            yield from epoch.read(tokenizer, skip=skip)
         before += epoch.batches
-
-
-def _backward(network: nn.Module, batch: Batch, *, accelerator: Accelerator, recipe: Recipe) -> dict[str, float]:
-    with accelerator.autocast():
-        logits = network(batch.layout, dropout=recipe.dropout)
-    span, relevance = span_loss(logits, batch.spans), relevance_loss(logits, batch)
-    accelerator.backward(span + recipe.relevance * relevance)
-    accelerator.clip_grad_norm_(network.parameters(), recipe.clip)
-    return {"span": float(span.detach()), "relevance": float(relevance.detach())}
-
-
-def _parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Heads learn faster than the body; biases and norms are not decayed."""
-    chosen: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        rate = recipe.learning_rate * (recipe.head_factor if name.startswith(("span.", "relevance.")) else 1.0)
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-        if parameter.requires_grad:
-            chosen.setdefault((rate, decay), []).append(parameter)
-    return [{"params": found, "lr": rate, "weight_decay": decay} for (rate, decay), found in chosen.items()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
-    parser = argparse.ArgumentParser(description=__doc__)
-    for field in fields(Recipe):
-        name, required = "--" + field.name.replace("_", "-"), field.default is MISSING
-        kind: Any = int if field.name == "steps" else field.type
-        if field.name == "groups":
-            parser.add_argument(name, type=Path, nargs="+", required=True, help="a file for each epoch")
-        elif kind is bool:
-            parser.add_argument(name, action="store_true")
-        else:
-            parser.add_argument(name, type=kind, required=required, default=None if required else field.default)
-    options = vars(parser.parse_args(arguments))
-    recipe = Recipe(**{**options, "groups": tuple(options["groups"])})
+    log_to_terminal()
+    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
     network = train(recipe)
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items() if name != WORDS},
         recipe.out / "reader.safetensors",
     )
-    (recipe.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, default=str))
+    write_recipe(recipe.out, recipe)
 
 
 if __name__ == "__main__":

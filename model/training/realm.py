@@ -31,7 +31,6 @@ from model.training.groups import layout_to, tokens_of
 from model.training.loop import Loop, Measured
 from model.training.losses import answer_log_likelihood
 from model.training.pairs import shuffled
-from model.training.progress import Progress
 
 Vectors = NDArray[np.float32]
 DRIFT_SAMPLE = 16  # passages whose vectors are compared with the index's
@@ -143,7 +142,7 @@ def train(
     corpus: Mapping[int, str],
     index: Index,
     refresh: Callable[[int], None] | None = None,
-) -> Progress:
+) -> None:
     """Runs the recipe from its last checkpoint, changing `model`.
 
     `refresh(step)` is called every `refresh_every` steps to have the passages embedded anew elsewhere; it must not wait
@@ -152,7 +151,7 @@ def train(
     model.reader.longformer.embeddings.word.requires_grad_(False)
     if recipe.reader_factor == 0:
         model.reader.requires_grad_(False)
-    loop: Loop[list[Example]] = Loop(
+    loop: Loop[RealmModel, list[Example]] = Loop(
         module=model,
         total=recipe.steps,
         out=recipe.out,
@@ -161,13 +160,13 @@ def train(
         seed=recipe.seed,
         save_every=recipe.save_every,
     )
-    session = _Session(recipe, model, corpus, index, refresh)
+    session = _Session(recipe, model.towers, corpus, index, refresh)
 
     def batches(done: int) -> Iterator[list[Example]]:
         for places in shuffled(len(examples), size=recipe.batch, seed=recipe.seed, skip=done):
             yield [examples[place] for place in places]
 
-    return loop.run(batches, session.measure)
+    loop.run(batches, session.measure)
 
 
 class _Session:
@@ -176,25 +175,25 @@ class _Session:
     def __init__(
         self,
         recipe: Recipe,
-        model: RealmModel,
+        towers: Towers,
         corpus: Mapping[int, str],
         index: Index,
         refresh: Callable[[int], None] | None,
     ) -> None:
-        self._recipe, self._model, self._corpus, self._index, self._refresh = recipe, model, corpus, index, refresh
-        self._fixed = model.towers.frozen is not None or not any(
-            parameter.requires_grad for parameter in model.towers.transformer.parameters()
+        self._recipe, self._towers, self._corpus, self._index, self._refresh = recipe, towers, corpus, index, refresh
+        self._fixed = towers.frozen is not None or not any(
+            parameter.requires_grad for parameter in towers.transformer.parameters()
         )
         chance = random.Random(recipe.seed)  # noqa: S311 - a sample, not a secret
         self._sample = sorted(chance.sample(sorted(corpus), min(DRIFT_SAMPLE, len(corpus))))
 
-    def measure(self, step: int, examples: list[Example]) -> Measured:
+    def measure(self, model: RealmModel, step: int, examples: list[Example]) -> Measured:
         self._index.reload()
         if not self._fixed and self._refresh is not None and step % self._recipe.refresh_every == 0:
             self._refresh(step)
         keys = self._retrieved(step, examples)
         passages = [[self._corpus[key] for key in row] for row in keys]
-        found = self._model(examples, passages, self._vectors(keys) if self._fixed else None, self._recipe.temperature)
+        found = model(examples, passages, self._vectors(keys) if self._fixed else None, self._recipe.temperature)
         shown = {
             "marginal": float(found.loss.detach()),
             "utility": float(found.utility.mean()),
@@ -203,12 +202,12 @@ class _Session:
             "drift": 0.0 if self._fixed else self._drift(),
         }
         texts = [example.question for example in examples] + [text for row in passages for text in row]
-        return Measured(loss=found.loss, pieces=self._model.towers.count(texts), shown=shown)
+        return Measured(loss=found.loss, pieces=self._towers.count(texts), shown=shown)
 
     def _retrieved(self, step: int, examples: Sequence[Example]) -> list[list[int]]:
         """Keys of the top k of each example, its source left out or kept by a coin."""
         with torch.no_grad():
-            queries = self._model.towers.queries([example.question for example in examples]).cpu().numpy()
+            queries = self._towers.queries([example.question for example in examples]).cpu().numpy()
         rows = []
         for example, found in zip(examples, self._index.search(queries, self._recipe.k + 1), strict=True):
             coin = random.Random(f"{self._recipe.seed} {step} {example.id}").random()  # noqa: S311 - not a secret
@@ -224,7 +223,7 @@ class _Session:
     def _drift(self) -> float:
         """1 - mean cosine between the index's vectors of a sample and those of the encoder as it is now."""
         with torch.no_grad():
-            now = self._model.towers.passages([self._corpus[key] for key in self._sample]).cpu().numpy()
+            now = self._towers.passages([self._corpus[key] for key in self._sample]).cpu().numpy()
         held = self._index.vectors(np.array(self._sample, dtype=np.int64))
         return float(1.0 - (now * held).sum(-1).mean())
 

@@ -10,13 +10,12 @@ One step of the way at a time, each from the last one's `towers.safetensors`, an
 Query-side training is the default: passages keep their vectors, so that no index has to be made anew.
 """
 
-import argparse
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -24,7 +23,7 @@ from model.realm import contrastive_loss, distillation_loss, inner_products
 from model.towers import Towers, Trained, save_towers, starting_towers
 from model.training.loop import Loop, Measured
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
-from model.training.progress import plot_curve
+from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,7 @@ def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, f
         raise ValueError(f"'{recipe.pairs}': distillation needs the reader's relevance of every passage")
     towers = towers or starting_towers(mode=recipe.mode, trained=recipe.trained, rank=recipe.rank, init=recipe.init)
     before = measures(towers, held)
-    loop: Loop[list[Pair]] = Loop(
+    loop: Loop[Towers, list[Pair]] = Loop(
         module=towers,
         total=recipe.steps,
         out=recipe.out,
@@ -71,11 +70,10 @@ def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, f
             yield [pairs[place] for place in places]
 
     loss = _distilled if recipe.step == "distillation" else _contrasted
-    progress = loop.run(batches, lambda _, batch: loss(towers, batch, recipe.temperature))
+    towers = loop.run(batches, lambda trained, _, batch: loss(trained, batch, recipe.temperature))
     found = {"before": before, "after": measures(towers, held)}
     save_towers(towers, recipe.out)
     (recipe.out / "measures.json").write_text(json.dumps(found, indent=1))
-    plot_curve(progress, recipe.out / "curve.png")
     return found
 
 
@@ -108,23 +106,11 @@ def _distilled(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Mea
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, Recipe)
-    recipe = Recipe(**vars(parser.parse_args(arguments)))
+    log_to_terminal()
+    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
     found = train(recipe)
-    (recipe.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, default=str))
+    write_recipe(recipe.out, recipe)
     logging.getLogger(__name__).info("%s", json.dumps(found))
-
-
-def add_options(parser: argparse.ArgumentParser, recipe: type) -> None:
-    """An option for each field of a recipe: its type is that of its default, and of one without any a path."""
-    for field in fields(recipe):
-        name = "--" + field.name.replace("_", "-")
-        required = field.default is MISSING
-        kind: Any = Path if field.default is MISSING or field.default is None else type(field.default)
-        parser.add_argument(name, type=kind, required=required, default=None if required else field.default)
 
 
 if __name__ == "__main__":

@@ -5,27 +5,21 @@ Resumable at any step, deterministic by seed, as model/training/reader.py is: ru
 B batch, N sentences, D dimension of a vector, F features
 """
 
-import argparse
-import json
-import logging
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from model.layers import fastest_dtype
 from model.salience import SalienceNetwork, SalienceShape, read_all
-from model.training.progress import Progress, plot_curve, warm_up_then_linear
+from model.training.loop import Loop, Measured, device_of
+from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
 from model.training.salience_examples import Example, read_examples
 
 HELD_OUT = 10  # one document in so many is for validation
@@ -73,40 +67,33 @@ def salience_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def train(recipe: Recipe) -> SalienceNetwork:
-    """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one."""
-    set_seed(recipe.seed)
-    native = torch.cuda.is_available() or fastest_dtype() is torch.bfloat16
-    accelerator = Accelerator(mixed_precision="bf16" if native else "no")
+    """Runs the recipe, going on from the last checkpoint in `recipe.out` where there is one.
+
+    What comes back are the averaged weights.
+    """
     sets = [[it for it in read_examples(path) if not is_held_out(it.document)] for path in recipe.examples]
     plan = [batch for epoch in range(recipe.epochs) for batch in _batches(sets, recipe, seed=recipe.seed + epoch)]
-    network = SalienceNetwork(SalienceShape())
-    averaging = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
-    averaged = AveragedModel(network, multi_avg_fn=averaging)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    schedule = warm_up_then_linear(len(plan), recipe.warmup)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule)
-    network, optimizer, scheduler = accelerator.prepare(network, optimizer, scheduler)
-    averaged.to(accelerator.device)
-    accelerator.register_for_checkpointing(averaged)
-    progress = Progress(recipe.out, total=len(plan))
-    if progress.step:
-        progress.load(accelerator)
-    for step, batch in enumerate(plan[progress.step :], start=progress.step + 1):
-        vectors, features, query, targets, mask = (part.to(accelerator.device) for part in _collate(batch, recipe))
-        with accelerator.autocast():
-            logits = read_all(network, vectors, features, query, dropout=recipe.dropout)
+    set_seed(recipe.seed)
+    loop: Loop[SalienceNetwork, list[Example]] = Loop(
+        module=SalienceNetwork(SalienceShape()),
+        total=len(plan),
+        out=recipe.out,
+        learning_rate=recipe.learning_rate,
+        warmup=recipe.warmup,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        averaging=recipe.averaging,
+        seed=recipe.seed,
+        save_every=recipe.save_every,
+    )
+
+    def measure(network: SalienceNetwork, _: int, batch: list[Example]) -> Measured:
+        vectors, features, query, targets, mask = (part.to(device_of(network)) for part in _collate(batch, recipe))
+        logits = read_all(network, vectors, features, query, dropout=recipe.dropout)
         loss = salience_loss(logits, targets, mask)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        averaged.update_parameters(accelerator.unwrap_model(network))
-        progress.record(step, pieces=int(mask.sum()), salience=float(loss.detach()))
-        if step % recipe.save_every == 0 or step == len(plan):
-            progress.save(accelerator)
-    plot_curve(progress, recipe.out / "curve.png")
-    return cast(SalienceNetwork, averaged.module)
+        return Measured(loss=loss, pieces=int(mask.sum()), shown={"salience": float(loss.detach())})
+
+    return loop.run(lambda done: iter(plan[done:]), measure)
 
 
 def _batches(sets: Sequence[Sequence[Example]], recipe: Recipe, *, seed: int) -> Iterator[list[Example]]:
@@ -147,20 +134,12 @@ def _collate(batch: Sequence[Example], recipe: Recipe) -> tuple[Tensor, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it tells of every file of a checkpoint
-    parser = argparse.ArgumentParser(description=__doc__)
-    for field in fields(Recipe):
-        name, required = "--" + field.name.replace("_", "-"), field.default is MISSING
-        kind: Any = Path if field.name == "examples" else field.type
-        more = {"nargs": "+"} if field.name == "examples" else {}
-        parser.add_argument(name, type=kind, required=required, default=None if required else field.default, **more)
-    options = vars(parser.parse_args(arguments))
-    recipe = Recipe(**{**options, "examples": tuple(options["examples"])})
+    log_to_terminal()
+    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
     network = train(recipe)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, recipe.out / "salience.safetensors")
-    (recipe.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1, default=str))
+    write_recipe(recipe.out, recipe)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from model.language_model import LanguageModel, read_likelihood, segments_of
 from model.training import language as recipes
 from model.training.language import Recipe, train
 from model.transformer_xl import XLShape
+from tests.model.killed import killed_after
 
 SHAPE = XLShape(width=16, layers=2, heads=2, inner=32)
 
@@ -65,27 +65,11 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
 
 
-class Killed(Exception):
-    pass
-
-
-def test_training_learns_and_goes_on_after_a_kill_with_the_memory_it_had(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_training_goes_on_after_a_kill_with_the_memory_that_it_had(recipe: Recipe, tmp_path: Path) -> None:
     whole = train(recipe).state_dict()
     again = replace(recipe, out=tmp_path / "again")
-    calls = iter(range(6))
-    real = recipes.Progress.record
-
-    def killed(self: recipes.Progress, step: int, **rest: Any) -> None:
-        if next(calls, None) is None:
-            raise Killed
-        real(self, step, **rest)
-
-    monkeypatch.setattr(recipes.Progress, "record", killed)
-    with pytest.raises(Killed):
+    with killed_after(6):
         train(again)
-    monkeypatch.setattr(recipes.Progress, "record", real)
     for name, tensor in train(again).state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=0, atol=0)
     assert "embeddings" not in whole

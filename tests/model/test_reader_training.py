@@ -13,7 +13,9 @@ from model.training import reader as recipes
 from model.training.export import Read, best_threshold, calibrate, measures, token_f1
 from model.training.groups import batches, collate, count_batches, read_groups
 from model.training.losses import span_loss
+from model.training.progress import Progress
 from model.training.reader import Recipe, starting_network, train
+from tests.model.killed import killed_after
 
 PLACES = ["Leith", "Oslo", "Kyiv", "Turin"]
 
@@ -123,27 +125,11 @@ def test_a_checkpoint_of_another_shape_is_refused_with_what_does_not_fit(tmp_pat
         starting_network(tmp_path, own_global=False)
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(recipe: Recipe, tmp_path: Path) -> None:
     whole = train(recipe).state_dict()
     again = replace(recipe, out=tmp_path / "again")
-    steps = iter(range(4))
-    real = recipes._backward
-
-    def killed_at_the_fifth_step(*args: object, **kwargs: object) -> dict[str, float]:
-        if next(steps, None) is None:
-            raise Killed
-        return real(*args, **kwargs)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(recipes, "_backward", killed_at_the_fifth_step)
-    with pytest.raises(Killed):
+    with killed_after(4):
         train(again)
-    monkeypatch.setattr(recipes, "_backward", real)
     resumed = train(again).state_dict()
     for name, tensor in whole.items():
         torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0)
@@ -161,9 +147,9 @@ def test_a_run_of_so_many_steps_ends_there_with_the_learning_rate_spent(recipe: 
 
 def test_what_is_kept_is_the_running_mean_of_the_weights(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = recipes.Progress.record
+    real = Progress.record
 
-    def noted(self: recipes.Progress, step: int, **rest: Any) -> None:
+    def noted(self: Progress, step: int, **rest: Any) -> None:
         real(self, step, **rest)
         seen.append(live[0].span.weight.detach().clone())
 
@@ -175,7 +161,7 @@ def test_what_is_kept_is_the_running_mean_of_the_weights(recipe: Recipe, monkeyp
         return live[0]
 
     monkeypatch.setattr(recipes, "starting_network", kept)
-    monkeypatch.setattr(recipes.Progress, "record", noted)
+    monkeypatch.setattr(Progress, "record", noted)
     mean = train(replace(recipe, averaging=0.5, steps=3)).span.weight
     torch.testing.assert_close(mean, 0.25 * seen[0] + 0.25 * seen[1] + 0.5 * seen[2])
 

@@ -21,8 +21,8 @@ from model.realm import (
     retrieval_log_probabilities,
 )
 from model.towers import Towers
-from model.training import realm
 from model.training.realm import Example, RealmModel, Recipe, train
+from tests.model.killed import killed_after
 
 TINY = Shape(width=16, layers=1, heads=2, inner=16, positions=128)
 TEMPERATURE = 0.5
@@ -275,29 +275,14 @@ def test_the_source_is_left_out_at_the_documented_rate(recipe: Recipe, monkeypat
     assert not any(held)
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(recipe: Recipe) -> None:
     recipe = replace(recipe, steps=12, save_every=3, reader_factor=0.1)
     whole = model_of()
     index = index_of(whole)
     train(recipe, whole, examples=EXAMPLES, corpus=CORPUS, index=index)
     again = replace(recipe, out=recipe.out / "again")
-    real, steps = realm._Session.measure, iter(range(7))
-
-    def killed_at_the_eighth_step(self, step, examples):  # type: ignore[no-untyped-def]
-        if next(steps, None) is None:
-            raise Killed
-        return real(self, step, examples)
-
-    monkeypatch.setattr(realm._Session, "measure", killed_at_the_eighth_step)
-    with pytest.raises(Killed):
+    with killed_after(7):
         train(again, model_of(), examples=EXAMPLES, corpus=CORPUS, index=index)
-    monkeypatch.setattr(realm._Session, "measure", real)
     resumed = model_of()
     train(again, resumed, examples=EXAMPLES, corpus=CORPUS, index=index)
     for name, tensor in whole.state_dict().items():

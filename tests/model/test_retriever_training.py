@@ -9,9 +9,9 @@ from model.encoder import Transformer, load_tokenizer, load_transformer
 from model.layers import Shape
 from model.realm import QueryAdapter
 from model.towers import Towers, Trained, load_towers, save_towers, starting_towers
-from model.training import retriever
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
 from model.training.retriever import Recipe, train
+from tests.model.killed import killed_after
 
 TINY = Shape(width=16, layers=3, heads=2, inner=16, positions=128)
 WORDS = ["oak", "elm", "ash", "fir", "yew", "bay", "fig", "box"]
@@ -90,28 +90,13 @@ def test_distillation_without_the_readers_relevance_is_refused(recipe: Recipe) -
         train(replace(recipe, step="distillation"), towers_of())
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(recipe: Recipe) -> None:
     recipe = replace(recipe, steps=10, save_every=2, batch=3)
     whole = towers_of()
     train(recipe, whole)
-    real, steps = retriever._contrasted, iter(range(5))
-
-    def killed_at_the_sixth_step(*args: object) -> object:
-        if next(steps, None) is None:
-            raise Killed
-        return real(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(retriever, "_contrasted", killed_at_the_sixth_step)
     again = replace(recipe, out=recipe.out / "again")
-    with pytest.raises(Killed):
+    with killed_after(5):
         train(again, towers_of())
-    monkeypatch.setattr(retriever, "_contrasted", real)
     resumed = towers_of()
     train(again, resumed)
     for name, tensor in whole.state_dict().items():

@@ -15,6 +15,7 @@ from model.training import salience as recipes
 from model.training.manifests import write_weights
 from model.training.salience import Recipe, salience_loss, target_of, train
 from model.training.salience_examples import Example, read_examples, write_examples
+from tests.model.killed import killed_after
 
 SHAPE = SalienceShape(dimension=16, width=16, layers=2, heads=2, inner=32, segment=4, memory=4)
 
@@ -185,26 +186,10 @@ def test_training_learns_what_a_query_asks_for(recipe: Recipe) -> None:
     assert right >= 27
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(recipe: Recipe, tmp_path: Path) -> None:
     whole = train(recipe).state_dict()
     again = replace(recipe, out=tmp_path / "again")
-    steps = iter(range(12))
-    real = recipes.salience_loss
-
-    def killed(*args: torch.Tensor) -> torch.Tensor:
-        if next(steps, None) is None:
-            raise Killed
-        return real(*args)
-
-    monkeypatch.setattr(recipes, "salience_loss", killed)
-    with pytest.raises(Killed):
+    with killed_after(12):
         train(again)
-    monkeypatch.setattr(recipes, "salience_loss", real)
     for name, tensor in train(again).state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=0, atol=0)
