@@ -8,6 +8,7 @@ import importlib.metadata
 import re
 import sys
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
+CUDA = ("nvidia-", "triton")  # what some builds of torch bring along
 # Free of duties that reach beyond the package itself; MPL's are about changes to its own files.
 KNOWN = frozenset(
     {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC"}
@@ -50,7 +52,13 @@ class Package:
 def needed() -> set[str]:
     """The names of all that the service needs, directly or not, on this platform; CUDA's own are left out."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    waiting = [(each.name, extra) for each in map(Requirement, project["dependencies"]) for extra in ("", *each.extras)]
+    found = closure(map(Requirement, project["dependencies"]))
+    return {name for name in found if not name.startswith(CUDA)}
+
+
+def closure(asked: Iterable[Requirement]) -> set[str]:
+    """The names of what is asked for and of all that it needs, directly or not, on this platform."""
+    waiting = [(each.name, extra) for each in asked for extra in ("", *each.extras)]
     seen: set[tuple[str, str]] = set()
     while waiting:
         name, extra = waiting.pop()
@@ -58,10 +66,10 @@ def needed() -> set[str]:
             continue
         seen.add((canonicalize_name(name), extra))
         for line in importlib.metadata.requires(name) or []:
-            asked = Requirement(line)
-            if asked.marker is None or asked.marker.evaluate({"extra": extra}):
-                waiting.extend((asked.name, more) for more in ("", *asked.extras))
-    return {name for name, _ in seen if not name.startswith(("nvidia-", "triton"))}
+            needs = Requirement(line)
+            if needs.marker is None or needs.marker.evaluate({"extra": extra}):
+                waiting.extend((needs.name, more) for more in ("", *needs.extras))
+    return {name for name, _ in seen}
 
 
 def described(name: str) -> Package:

@@ -5,12 +5,13 @@ N passages, C tokens a passage
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch.nn.functional as F
 
 from model.network import Logits, Pieces
+from model.types import Reading, ReadSpan
 
 MAX_ANSWER_PIECES = 30
 CANDIDATES = 64  # spans looked at before equal strings are added up
@@ -87,6 +88,29 @@ def cut(pieces: Pieces, *, longest: int, overlap: int) -> list[Pieces]:
         Pieces(ids=pieces.ids[at : at + longest], offsets=pieces.offsets[at : at + longest])
         for at in range(0, length - overlap, longest - overlap)
     ]
+
+
+def reading_of(
+    decoded: Decoded,
+    relevance: tuple[float, ...],
+    *,
+    confidence: Callable[[Candidate], float],
+    least: float,
+    answers: int,
+) -> Reading:
+    """The best `answers` as what a reader returns; answerable where the best one's confidence is at least `least`."""
+    spans = tuple(
+        ReadSpan(
+            passage=candidate.passage,
+            start=candidate.start,
+            end=candidate.end,
+            probability=candidate.probability,
+            confidence=confidence(candidate),
+        )
+        for candidate in decoded.candidates[:answers]
+    )
+    best = spans[0].confidence if spans else 0.0
+    return Reading(spans=spans, answerable=bool(spans) and best >= least, confidence=best, relevance=relevance)
 
 
 def normalized(answer: str) -> str:

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from model.checkpoints import Checkpoint, load_checkpoint
-from model.decoding import Decoded, cut, decode_blocks
+from model.decoding import Decoded, cut, decode_blocks, reading_of
 from model.errors import UnsupportedModel
 from model.layers import fastest_dtype
 from model.reader import LONGEST_PASSAGE, OVERLAP, LongformerReader
 from model.span_networks import span_network_of
 from model.text_pairs import PairTokenizer
-from model.types import Reading, ReadSpan
+from model.types import Reading
 from model.whole import LONGEST_DOCUMENT
 
 
@@ -49,20 +49,12 @@ class CheckpointReader:
     def _reading(
         self, decoded: Decoded, relevance: tuple[float, ...], *, target_error: float | None, answers: int
     ) -> Reading:
-        spans = tuple(
-            ReadSpan(
-                passage=candidate.passage,
-                start=candidate.start,
-                end=candidate.end,
-                probability=candidate.probability,
-                confidence=min(1.0, candidate.probability),
-            )
-            for candidate in decoded.candidates[:answers]
-        )
-        confidence = spans[0].confidence if spans else 0.0
-        least = decoded.null if target_error is None else 1.0 - target_error
-        return Reading(
-            spans=spans, answerable=bool(spans) and confidence >= least, confidence=confidence, relevance=relevance
+        return reading_of(
+            decoded,
+            relevance,
+            confidence=lambda candidate: min(1.0, candidate.probability),
+            least=decoded.null if target_error is None else 1.0 - target_error,
+            answers=answers,
         )
 
     def decode(

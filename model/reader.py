@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load
 from tokenizers import Tokenizer
 
-from model.decoding import Candidate, Decoded, cut, decode_blocks
+from model.decoding import Candidate, Decoded, cut, decode_blocks, reading_of
 from model.encoder import load_tokenizer, word_embeddings
 from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
 from model.network import WORDS, Group, Logits, ReaderNetwork, layout_of, pieces_of, question_ids
-from model.types import Reading, ReadSpan
+from model.types import Reading
 from model.weights_files import WEIGHTS, load_weights
 from model.whole import LONGEST_DOCUMENT, document_logits
 
@@ -104,22 +104,14 @@ class LongformerReader:
     def _reading(
         self, decoded: Decoded, relevance: tuple[float, ...], *, target_error: float | None, answers: int
     ) -> Reading:
-        spans = tuple(
-            ReadSpan(
-                passage=candidate.passage,
-                start=candidate.start,
-                end=candidate.end,
-                probability=candidate.probability,
-                confidence=self.calibration.confidence(
-                    candidate, null=decoded.null, relevance=relevance[candidate.passage]
-                ),
-            )
-            for candidate in decoded.candidates[:answers]
-        )
-        confidence = spans[0].confidence if spans else 0.0
-        least = self.calibration.threshold if target_error is None else 1.0 - target_error
-        return Reading(
-            spans=spans, answerable=bool(spans) and confidence >= least, confidence=confidence, relevance=relevance
+        return reading_of(
+            decoded,
+            relevance,
+            confidence=lambda candidate: self.calibration.confidence(
+                candidate, null=decoded.null, relevance=relevance[candidate.passage]
+            ),
+            least=self.calibration.threshold if target_error is None else 1.0 - target_error,
+            answers=answers,
         )
 
     def decode(self, question: str, passages: Sequence[str]) -> tuple[Decoded, tuple[float, ...]]:

@@ -151,15 +151,27 @@ def _pack(copy: Path, manifest: Manifest, draft: Path) -> None:
 @contextmanager
 def _contents(backup: Path) -> Iterator[tuple[Manifest, zipfile.ZipFile]]:
     """An open backup with its manifest. Raises BackupBroken, StoreNewer, FileNotFoundError."""
-    try:
-        with zipfile.ZipFile(backup) as packed:
+    with _damage_told(backup):
+        packed = zipfile.ZipFile(backup)
+    with packed:
+        with _damage_told(backup):
             manifest = _manifest_of(packed, backup)
-            if manifest.schema > schema.SCHEMA_VERSION:
-                raise StoreNewer(
-                    f"the backup has schema {manifest.schema}, this Lectern reads {schema.SCHEMA_VERSION}: upgrade it"
-                )
-            yield manifest, packed
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        if manifest.schema > schema.SCHEMA_VERSION:
+            raise StoreNewer(
+                f"the backup has schema {manifest.schema}, this Lectern reads {schema.SCHEMA_VERSION}: upgrade it"
+            )
+        yield manifest, packed
+
+
+@contextmanager
+def _damage_told(backup: Path) -> Iterator[None]:
+    """Turns what zipfile raises inside into BackupBroken.
+
+    A RuntimeError is one of it: by one flipped bit a member claims to be encrypted, or packed in an unknown way.
+    """
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise BackupBroken(f"'{backup}' is not a whole backup: {error}") from error
 
 
@@ -179,7 +191,7 @@ def _check_copy(packed: zipfile.ZipFile, manifest: Manifest, target: Path | None
     digest, size = hashlib.sha256(), 0
     file: IO[bytes] | None = None if target is None else target.open("r+b")
     try:
-        with packed.open(STORE) as source:
+        with _damage_told(Path(str(packed.filename))), packed.open(STORE) as source:
             for chunk in iter(lambda: source.read(CHUNK), b""):
                 size += len(chunk)
                 digest.update(chunk)

@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from deploy.packages import CUDA, closure
 from tests.app.served import ROOT
 
 
@@ -23,35 +24,19 @@ def asked_for() -> list[Requirement]:
     return [each for each in wanted if each.name != "lectern"]
 
 
-def closure() -> set[str]:
-    """The names of all that is asked for, directly or not, on this platform."""
-    seen: set[tuple[str, str]] = set()
-    waiting = [(each.name, extra) for each in asked_for() for extra in ("", *each.extras)]
-    while waiting:
-        name, extra = waiting.pop()
-        if (canonicalize_name(name), extra) in seen:
-            continue
-        seen.add((canonicalize_name(name), extra))
-        for line in importlib.metadata.requires(name) or []:
-            needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                waiting.extend((needed.name, more) for more in ("", *needed.extras))
-    return {name for name, _ in seen}
-
-
 def test_every_direct_and_indirect_dependency_is_pinned() -> None:
-    missing = {name for name in closure() if name not in pins() and not name.startswith(("nvidia-", "triton"))}
+    missing = {name for name in closure(asked_for()) if name not in pins() and not name.startswith(CUDA)}
     assert missing == set(), "add them to constraints.txt as pip freeze names them"
 
 
 def test_nothing_is_pinned_that_nothing_needs() -> None:
-    assert set(pins()) - closure() - {"setuptools"} == set()
+    assert set(pins()) - closure(asked_for()) - {"setuptools"} == set()
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
     wrong = {
         name: importlib.metadata.version(name)
-        for name in closure()
+        for name in closure(asked_for())
         if Version(importlib.metadata.version(name)).public != pins().get(name)
     }
     assert wrong == {}, "run 'make test', which installs the pinned set"
