@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from app import metrics
 from app.citations import Library, cite
 from app.errors import Invalid
 from app.finding import Finder, Findings
@@ -84,7 +85,7 @@ class Answering:
     def _attempt(
         self, findings: Findings, question: str, request: AskRequest, found: Callable[[Sequence[Hit]], None]
     ) -> AskReply:
-        timer = Timer()
+        timer = Timer("ask")
         whole = self._finder.whole(findings, longest=LONGEST_DOCUMENT) if request.read == "document" else None
         hits = [whole] if whole else self._finder.find(findings, question, k=request.top_k, everything=True)
         timer.stage("retrieve")
@@ -95,6 +96,7 @@ class Answering:
         timer.stage("read")
         spans = reading.spans
         best = spans[0] if reading.answerable and spans else None
+        metrics.ANSWERS.labels("answered" if best else "abstained").inc()
         rest = spans[1:] if best else spans
         reply = AskReply(
             answer=_string(pieces, best) if best else None,

@@ -78,7 +78,7 @@ class Finder:
 
     def search(self, tenant: str, request: SearchRequest) -> SearchReply:
         """The reply of `POST /search`."""
-        timer = Timer()
+        timer = Timer("search")
         findings = self.prepare(tenant, request)
         hits = self.find(findings, request.query, k=request.top_k, mode=request.mode)
         timer.stage("retrieve")

@@ -15,11 +15,13 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app import metrics
 from app.errors import QueueFull, ShuttingDown
 from model.sentence_table import Query, SentenceTable
 from model.types import Reading
 
 Lane = Literal["interactive", "bulk"]
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
 Vectors = NDArray[np.float32]
 
 QUIET_SLICE = 32  # passages at once while nobody asks: about what a batch needs to keep two cores busy
@@ -88,12 +90,14 @@ class _Passages:
     order: list[int]
     vectors: Vectors
     done: int = 0
+    since: float = field(default_factory=time.monotonic)
     future: "Future[Vectors]" = field(default_factory=Future)
 
 
 @dataclass(eq=False, kw_only=True)
 class _Queries:
     texts: Sequence[str]
+    since: float = field(default_factory=time.monotonic)
     future: "Future[Vectors]" = field(default_factory=Future)
 
 
@@ -102,6 +106,7 @@ class _Call:
     """Any other call of a model, made in one turn."""
 
     call: Callable[[], Any]
+    since: float = field(default_factory=time.monotonic)
     future: "Future[Any]" = field(default_factory=Future)
 
 
@@ -141,6 +146,10 @@ class Inference:
         """Calls in the queue."""
         return sum(map(len, self._lanes.values()))
 
+    def waiting_in(self, lane: Lane) -> int:
+        """Calls in the queue of one lane."""
+        return len(self._lanes[lane])
+
     def encoder(self, lane: Lane) -> "LaneEncoder":
         """The encoder, as seen from one lane."""
         return LaneEncoder(self, self._encoder, lane)
@@ -175,11 +184,17 @@ class Inference:
     def _run(self) -> None:
         while (turn := self._next()) is not None:
             lane, works = turn
+            begun = time.monotonic()
+            for work in works:
+                if not isinstance(work, _Passages) or not work.done:  # else it had a turn before
+                    metrics.MODEL_WAIT_SECONDS.labels(lane).observe(begun - work.since)
             try:
                 self._work(lane, works)
             except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to its callers, not to this loop
                 for work in works:
                     work.future.set_exception(error)
+            finally:
+                metrics.MODEL_BUSY_SECONDS.labels(lane).inc(time.monotonic() - begun)
 
     def _next(self) -> tuple[Lane, list[_Work]] | None:
         """Wait for work; the next turn, or None at the end."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from app.inference import TextEncoder
+from app.telemetry import Timer
 from retriever.chunking import split
 from retriever.errors import NotFound
 from retriever.parsing import parse, parse_text
@@ -59,24 +60,30 @@ class Ingesting:
         """
         context = context or _Silent()
         document_id = str(job.payload["document_id"])
+        timer = Timer("ingest")
         revision = self._store.resume_revision(job.tenant, document_id, job.id)
         if revision is None:
-            revision, done, total = self._begin(job, document_id, context)
+            revision, done, total = self._begin(job, document_id, context, timer)
         else:
             left = len(self._waiting(job, document_id, revision, limit=sys.maxsize))
             total = left if job.total is None else job.total
             done = total - left
         self._encode(job, document_id, revision, lambda some: context.progress(done + some, total, "passages"))
+        timer.stage("encode")
         self._indexes.publish(job.tenant, document_id, revision)
+        timer.stage("index")
         document = self._store.document(job.tenant, document_id)
         return {"document": document_id, "version": document.version, "passages": document.passages}
 
-    def _begin(self, job: Job, document_id: str, context: Progress) -> tuple[int, int, int]:
+    def _begin(self, job: Job, document_id: str, context: Progress, timer: Timer) -> tuple[int, int, int]:
         """Parse and split; the revision's number, how many of its passages have vectors, how many there are."""
         data, media_type, filename = self._store.file(job.tenant, document_id, job_id=job.id)
         parsed = self._parse(data, filename, media_type)
+        timer.stage("parse")
         chunks = split(parsed, count=self._encoder.count_word_pieces)
+        timer.stage("split")
         revision = self._store.start_revision(job.tenant, document_id, job.id, parsed, chunks)
+        timer.stage("store")
         if len(chunks) > SLICE:
             context.progress(0, len(chunks), "passages", force=True)
         return revision, 0, len(chunks)

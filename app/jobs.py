@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from app import problems, telemetry
+from app import metrics, problems, telemetry, tracing
 from app.errors import Cancelled, ShuttingDown, Stopping
 from retriever.errors import NotFound, StorageFull, StoreCorrupt, StoreError
 from retriever.store import Job, Receipt, Store
@@ -301,8 +301,8 @@ class Jobs:
         try:
             with self._wake:  # `submit` holds it until the work that goes with the job is known
                 attached = self._attached.pop(job.id, None)
-            context = Context(self, job)
-            result = self._result(job, context, attached)
+            with tracing.job(job.kind, job.id):
+                result = self._result(job, Context(self, job), attached)
             self._stored(job, lambda: self.store.finish_job(job.tenant, job.id, result))
             outcome = "succeeded"
         except (Stopping, ShuttingDown):
@@ -315,8 +315,9 @@ class Jobs:
             if problems.meaning(error).status >= 500:
                 telemetry.log("job failed", level=40, error=error, job=job.id, kind=job.kind)
         finally:
-            ms = round((time.monotonic() - started) * 1000)
-            telemetry.log("job over", job=job.id, kind=job.kind, outcome=outcome, ms=ms)
+            seconds = time.monotonic() - started
+            metrics.JOB_SECONDS.labels(job.kind, outcome).observe(seconds)
+            telemetry.log("job over", job=job.id, kind=job.kind, outcome=outcome, ms=round(seconds * 1000))
             self.changed(job.id)
 
     def _result(self, job: Job, context: Context, attached: Attached | None) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app import metrics
 from app.prose import count_words, one_line, summarizable
 from app.sources import SourceText
 from model.sentence_table import Floats, Query, SentenceTable
@@ -162,6 +163,9 @@ def encode_lines(
                 found = encoder.encode_passages([line.text for line in block.lines]).astype(np.float16)
                 if document_id is not None:
                     shelf.put(document_id, block.digest, found)
+                metrics.SENTENCE_VECTORS.labels("encoded").inc(len(found))
+            else:
+                metrics.SENTENCE_VECTORS.labels("kept").inc(len(found))
             vectors[done : done + len(found)] = found
             done += len(found)
             progress(done, len(lines), UNIT)

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app import openapi, problems, telemetry
+from app import openapi, problems, telemetry, tracing
 from app.bodies import invalid
 from app.connections import HEAD_BYTES, protocol
 from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
@@ -49,12 +49,14 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
         finally:
             await run_in_threadpool(lectern.close)
             telemetry.log("stopped")
+            await run_in_threadpool(tracing.flush)
 
     app = FastAPI(
         title="Lectern",
         version=importlib.metadata.version("lectern"),
         description="Questions about, and summaries of, long documents, cited to the character.",
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},  # see app/tracing.py
         docs_url=None,  # its page loads scripts from another host
         redoc_url=None,
         redirect_slashes=False,
@@ -101,6 +103,7 @@ def serve(settings: Settings, *, make: Callable[[Settings], Lectern] = build) ->
     the caller instead of the server's log. Raises Exposed before that: see `check_exposure`.
     """
     telemetry.configure(settings.log_level)
+    tracing.configure(importlib.metadata.version("lectern"))
     check_exposure(settings)
     lectern = make(settings)
     config = uvicorn.Config(

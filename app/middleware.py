@@ -6,10 +6,11 @@ import logging
 import time
 from typing import Any
 
+from opentelemetry.trace import Span
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import problems, telemetry
+from app import metrics, problems, telemetry, tracing
 from app.errors import AppError, Malformed, QueueFull, TooLarge
 
 DRAIN_SECONDS = 2.0  # how long a refused body is read and dropped, so that its sender gets to see the refusal
@@ -32,8 +33,16 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = telemetry.new_request_id(Headers(scope=scope).get("x-request-id"))
+        headers = Headers(scope=scope)
+        identifier = telemetry.new_request_id(headers.get("x-request-id"))
         token = telemetry.request_id.set(identifier)
+        try:
+            with tracing.request(headers, method=_method(scope), request_id=identifier) as span:
+                await self._serve(scope, receive, send, identifier, span)
+        finally:
+            telemetry.request_id.reset(token)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, identifier: str, span: Span) -> None:
         started = time.perf_counter()
         status = 0
 
@@ -54,11 +63,14 @@ class RequestLog:
                 raise  # too late for another status: break the connection, so that nobody takes half for the whole
             await send_problem(error, send_with_id)
         finally:
-            ms = round((time.perf_counter() - started) * 1000, 1)
+            seconds, method = time.perf_counter() - started, _method(scope)
             route = getattr(scope.get("route"), "path", None)
-            fields: dict[str, Any] = {"method": _method(scope), "route": route, "status": status, "ms": ms}
+            metrics.REQUESTS.labels(method, route or "none", status).inc()
+            metrics.REQUEST_SECONDS.labels(method, route or "none").observe(seconds)
+            ms = round(seconds * 1000, 1)
+            fields: dict[str, Any] = {"method": method, "route": route, "status": status, "ms": ms}
             telemetry.log("request", **fields, **_who(scope))
-            telemetry.request_id.reset(token)
+            tracing.answered(span, method=method, route=route, status=status)
 
 
 def check_head(scope: Scope) -> None:

@@ -57,6 +57,11 @@ class Summarizing:
         self._encoder = encoder
         self._salience = salience
 
+    @property
+    def summarizer(self) -> str:
+        """What scores the sentences, by name and hash."""
+        return self._salience.name
+
     def summarize(self, tenant: str, request: SummarizeRequest, *, progress: Progress) -> SummarizeReply:
         """The summary that a request asks for.
 
@@ -105,7 +110,7 @@ def summarize_texts(
     progress: Progress,
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
-    timer = Timer()
+    timer = Timer("summarize")
     read = [_read(place, source, request.kind) for place, source in enumerate(sources)]
     lines = [line for one in read for line in one.lines]
     timer.stage("split")

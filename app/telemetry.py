@@ -10,6 +10,8 @@ import traceback
 from contextvars import ContextVar
 from typing import Any
 
+from app import metrics, tracing
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request at hand; empty outside of one."""
 
@@ -74,17 +76,20 @@ def configure(level: str) -> None:
 
 
 class Timer:
-    """Milliseconds of the stages of one reply."""
+    """Milliseconds of the stages of one reply, or of a job; metrics and traces are told of each stage too."""
 
-    def __init__(self) -> None:
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
         self._start = self._last = time.perf_counter()
         self.stages: dict[str, float] = {}
 
     def stage(self, name: str) -> None:
         """What happened since the last stage was this one."""
         now = time.perf_counter()
-        self.stages[name] = round(self.stages.get(name, 0.0) + (now - self._last) * 1000, 2)
-        self._last = now
+        seconds, self._last = now - self._last, now
+        self.stages[name] = round(self.stages.get(name, 0.0) + seconds * 1000, 2)
+        metrics.STAGE_SECONDS.labels(self._operation, name).observe(seconds)
+        tracing.stage(f"{self._operation} {name}", seconds)
 
     def total(self) -> dict[str, float]:
         """All stages and their total."""

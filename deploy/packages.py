@@ -24,6 +24,7 @@ KNOWN = frozenset(
 )
 # How packages without an SPDX expression put it.
 SPELT = {
+    "3-clause bsd license": "BSD-3-Clause",
     "apache": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
     "apache2.0": "Apache-2.0",

@@ -16,7 +16,7 @@ import shutil
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -149,6 +149,17 @@ class Indexes:
         for tenant, name in known.values():
             self.refresh(tenant, name)
         return len(known)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes on the disk of all sparse and of all dense indexes, those that are being built included."""
+        found = {"sparse": 0, "dense": 0}
+        for folder in _numbered(self._root):
+            for path in folder.rglob("*"):
+                with suppress(FileNotFoundError):  # merged away, or dropped, since it was listed
+                    kind = path.relative_to(folder).parts[1:2]
+                    if path.is_file() and kind:
+                        found["sparse" if kind[0] == "sparse" else "dense"] += path.stat().st_size
+        return found
 
     def drop(self, tenant: str, collection: str) -> None:
         """Remove the indexes of a collection; a later search builds them anew if the store has it still."""

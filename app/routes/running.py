@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/version`, and a page at `/` that says what this is."""
+"""`/livez`, `/readyz`, `/metrics`, `/version`, and a page at `/` that says what this is."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
@@ -7,11 +7,13 @@ from app import schemas
 from app.bodies import reply
 from app.openapi import errors
 from app.routes.shared import lectern_of
+from app.scraping import exposition
 from app.wiring import Lectern
 from retriever.errors import StoreError
 
 router = APIRouter(tags=["running"])
 
+_SCRAPED = ("text/plain", "application/openmetrics-text")
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Lectern</title>
 <style>body{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}</style>
@@ -43,6 +45,20 @@ async def readyz(request: Request) -> Response:
     return reply(state, status=200 if state.ready else 503)
 
 
+@router.get(
+    "/metrics",
+    summary="Counts, times and sizes, for Prometheus",
+    response_class=Response,
+    responses={**errors(), 200: {"content": {kind: {"schema": {"type": "string"}} for kind in _SCRAPED}}},
+)
+async def metrics(request: Request) -> Response:
+    """What has happened since the start, and how much of everything there is now, over all tenants."""
+    lectern, accept = lectern_of(request), request.headers.get("accept", "")
+    made = lambda: exposition(lectern, version=request.app.version, accept=accept)  # noqa: E731
+    content, media_type = await lectern.desk.aside(made)
+    return Response(content, headers={"content-type": media_type})
+
+
 @router.get("/version", summary="Which version is this?", response_model=schemas.VersionReply, responses=errors())
 async def version(request: Request) -> Response:
     """The name and version of the service."""
@@ -66,5 +82,9 @@ def _state(lectern: Lectern, indexes: str) -> schemas.ReadyReply:
         ready=store == indexes == "ok",
         store=store,
         indexes=indexes,
-        models={"encoder": lectern.encoder.version, "reader": lectern.reader.name},
+        models={
+            "encoder": lectern.encoder.version,
+            "reader": lectern.reader.name,
+            "summarizer": lectern.summarizing.summarizer,
+        },
     )

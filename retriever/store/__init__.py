@@ -23,6 +23,7 @@ from retriever.store.reading import Reading
 from retriever.store.receipts import Kept, Receipt, Receipts
 from retriever.store.records import DEFAULT_COLLECTION, Accepted, Asset, Change, Collection, Job, Quota, new_id, now
 from retriever.store.sentence_vectors import SentenceVectors
+from retriever.store.totals import Counting, Totals
 
 __all__ = [
     "DEFAULT_COLLECTION",
@@ -36,13 +37,14 @@ __all__ = [
     "Quota",
     "Receipt",
     "Store",
+    "Totals",
     "version_of",
 ]
 
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Assets, Batches, Collections, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys, Receipts):
+class Store(Assets, Batches, Collections, Counting, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys, Receipts):
     """The store of one instance. Safe to use from many threads."""
 
     def __init__(

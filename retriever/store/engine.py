@@ -82,6 +82,11 @@ class Database:
             if connection.exec_driver_sql("PRAGMA integrity_check").scalar() != "ok":
                 raise StoreCorrupt(f"the store is damaged (SQLITE_CORRUPT): {REMEDY}")
 
+    def size(self) -> int:
+        """Bytes on the disk, with what is still in the write-ahead log."""
+        beside = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(path.stat().st_size for path in beside if path.exists())
+
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
