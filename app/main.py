@@ -20,7 +20,7 @@ from app.connections import HEAD_BYTES, protocol
 from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
 from app.gate import Gate, check_exposure
 from app.middleware import BodyLimit, RequestLog, encode
-from app.routes import asking, collections, documents, jobs, running
+from app.routes import asking, collections, documents, jobs, page, running
 from app.settings import Settings, load_settings
 from app.wiring import Lectern, build
 from model.errors import ModelError
@@ -61,7 +61,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (asking, documents, collections, jobs, running):
+    for module in (asking, documents, collections, jobs, running, page):
         app.include_router(module.router)
     for kind in (AppError, RetrieverError, ModelError):
         app.add_exception_handler(kind, _problem)

@@ -431,6 +431,32 @@ class TextReply(Reply):
     version: str
 
 
+class OutlineSection(Reply):
+    """A heading with what stands under it up to the next one; `title` is null before any, `depth` 1 the outermost."""
+
+    title: str | None
+    depth: int
+    start: int
+    end: int
+
+
+class OutlinePage(Reply):
+    """A page of the original as a range of the text."""
+
+    number: int
+    start: int
+    end: int
+
+
+class OutlineReply(Reply):
+    """How one version of a document's text is divided; both lists are in order."""
+
+    version: str
+    characters: int
+    sections: list[OutlineSection]
+    pages: list[OutlinePage]
+
+
 class CollectionRequest(Request):
     """`PUT /collections/{name}`."""
 

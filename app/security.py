@@ -26,6 +26,7 @@ OPEN: None = None  # no key is needed: nothing of any tenant is told
 
 ROUTES: Mapping[str, Mapping[str, Scope | None]] = {
     "/": {"GET": OPEN},
+    "/ui/{release}/{name}": {"GET": OPEN},
     "/openapi.json": {"GET": OPEN},
     "/livez": {"GET": OPEN},
     "/readyz": {"GET": OPEN},
@@ -39,6 +40,7 @@ ROUTES: Mapping[str, Mapping[str, Scope | None]] = {
     "/documents/batch": {"POST": "write"},
     "/documents/{document_id}": {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "write"},
     "/documents/{document_id}/text": {"GET": "read"},
+    "/documents/{document_id}/outline": {"GET": "read"},
     "/documents/{document_id}/file": {"GET": "read"},
     "/collections": {"GET": "read"},
     "/collections/{name}": {"GET": "read", "PUT": "write", "DELETE": "write"},

@@ -20,6 +20,7 @@ from app.bodies import (
     receipt_of,
     reply,
 )
+from app.citations import section_title
 from app.errors import JobFailed
 from app.ingesting import forget_failed
 from app.openapi import errors, json_body, lines_body, upload_body
@@ -27,7 +28,7 @@ from app.routes.shared import IdempotencyKey, accepted, document_reply, etag, if
 from app.security import caller_of, tenant_of
 from app.wiring import Lectern
 from retriever.errors import Conflict
-from retriever.store import Receipt
+from retriever.store import Receipt, version_of
 from retriever.types import Document
 
 router = APIRouter(tags=["documents"])
@@ -183,6 +184,35 @@ async def read_text(
     def read() -> Response:
         text, first, last, found = lectern.store.text(tenant, document_id, start=start, end=end, version=version)
         body = schemas.TextReply(text=text, start=first, end=last, version=found)
+        return reply(body, headers={"ETag": f'"{found}"'})
+
+    return await lectern.desk.aside(read)
+
+
+@router.get(
+    "/documents/{document_id}/outline",
+    summary="Read how a document is divided",
+    response_model=schemas.OutlineReply,
+    responses=errors(404),
+)
+async def read_outline(request: Request, document_id: str, version: str | None = None) -> Response:
+    """The sections and pages of the current or of a named version, as ranges of its text."""
+    lectern, tenant = lectern_of(request), tenant_of(request)
+
+    def read() -> Response:
+        _, parsed = lectern.store.parsed(tenant, document_id, version=version)
+        found = version_of(parsed.text)
+        body = schemas.OutlineReply(
+            version=found,
+            characters=len(parsed.text),
+            sections=[
+                schemas.OutlineSection(
+                    title=section_title(each.path), depth=len(each.path), start=each.start, end=each.end
+                )
+                for each in parsed.sections
+            ],
+            pages=[schemas.OutlinePage(number=each.number, start=each.start, end=each.end) for each in parsed.pages],
+        )
         return reply(body, headers={"ETag": f'"{found}"'})
 
     return await lectern.desk.aside(read)

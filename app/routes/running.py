@@ -1,7 +1,7 @@
-"""`/livez`, `/readyz`, `/metrics`, `/version`, and a page at `/` that says what this is."""
+"""`/livez`, `/readyz`, `/metrics` and `/version`."""
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from app import schemas
 from app.bodies import reply
@@ -14,15 +14,6 @@ from retriever.errors import StoreError
 router = APIRouter(tags=["running"])
 
 _SCRAPED = ("text/plain", "application/openmetrics-text")
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Lectern</title>
-<style>body{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem;color-scheme:light dark}</style>
-<h1>Lectern</h1>
-<p>Questions about, and summaries of, long documents, cited to the character.</p>
-<p>This is a service for programs: <code>POST documents</code>, then <code>POST ask</code>.
-What it takes and gives is described in <a href="openapi.json">openapi.json</a>.</p>
-</html>
-"""
 
 
 @router.get("/livez", summary="Does the process run?", response_model=schemas.LiveReply, responses=errors())
@@ -63,13 +54,6 @@ async def metrics(request: Request) -> Response:
 async def version(request: Request) -> Response:
     """The name and version of the service."""
     return reply(schemas.VersionReply(name="lectern", version=request.app.version))
-
-
-@router.get("/", include_in_schema=False)
-async def page() -> HTMLResponse:
-    """What this is, for people."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})
 
 
 def _state(lectern: Lectern, indexes: str) -> schemas.ReadyReply:

@@ -123,7 +123,7 @@ def test_patch_changes_title_and_metadata_and_nothing_else(client):
 def test_a_deleted_document_is_gone_everywhere(client):
     made = add(client)
     assert client.delete(f"/documents/{made['id']}").status_code == 204
-    for path in ("", "/text", "/file"):
+    for path in ("", "/text", "/outline", "/file"):
         assert_problem(client.get(f"/documents/{made['id']}{path}"), 404, "not_found")
     assert_problem(client.delete(f"/documents/{made['id']}"), 404, "not_found")
     assert client.post("/search", json={"query": "pump"}).json()["hits"] == []

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -201,7 +202,8 @@ def test_a_key_does_what_its_scopes_say_and_no_more(client, store):
 
 def test_what_tells_nothing_of_any_tenant_stays_open(client, store):
     new_key(store)
-    for path in ("/livez", "/readyz", "/version", "/openapi.json", "/"):
+    script = re.search(r'src="(ui/[^"]+)"', client.get("/").text).group(1)
+    for path in ("/livez", "/readyz", "/version", "/openapi.json", "/", f"/{script}"):
         assert client.get(path).status_code in (200, 503), path
 
 

@@ -112,6 +112,9 @@ CASES: dict[tuple[str, str], Call] = {
     ("GET", "/documents/{document_id}/text"): both(
         get("/documents/{n.document}/text"), get("/documents/{n.document}/text", version="{n.version}")
     ),
+    ("GET", "/documents/{document_id}/outline"): both(
+        get("/documents/{n.document}/outline"), get("/documents/{n.document}/outline", version="{n.version}")
+    ),
     ("GET", "/documents/{document_id}/file"): get("/documents/{n.document}/file"),
     ("GET", "/collections"): get("/collections"),
     ("GET", "/collections/{name}"): get("/collections/{n.collection}"),
@@ -302,6 +305,7 @@ def test_the_cases_do_reach_what_they_name_when_it_is_one_s_own(world: World) ->
     assert {path for _, path in reached} >= {
         "/documents/{document_id}",
         "/documents/{document_id}/text",
+        "/documents/{document_id}/outline",
         "/documents/{document_id}/file",
         "/collections/{name}",
         "/jobs/{job_id}",

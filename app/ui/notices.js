@@ -1,0 +1,15 @@
+// One line at the foot of the page, which screen readers say too.
+
+import { byId } from "./dom.js";
+
+const SECONDS = 8;
+let timer = null;
+
+/** Tell something that needs no answer. */
+export function tell(text) {
+  clearTimeout(timer);
+  byId("told").textContent = text;
+  timer = setTimeout(() => {
+    byId("told").textContent = "";
+  }, SECONDS * 1000);
+}

@@ -1,0 +1,140 @@
+"""The open document: a window onto a long text, its place in the address, and its versions."""
+
+import pytest
+
+from tests.ui.texts import HARBOUR, long_text
+
+LONG = long_text(900)
+
+
+@pytest.fixture(scope="module")
+def long_document(add):
+    return add(LONG, name="long.txt", collection="reading")
+
+
+def place(document, text, quote):
+    start = text.index(quote)
+    return {"doc": document["id"], "start": start, "end": start + len(quote), "version": document["version"]}
+
+
+def seen(page):
+    """What is in the window: its text, with page breaks left out."""
+    return page.locator("#text").evaluate("box => box.textContent")
+
+
+def at_rest(page):
+    """The window's text when no more of it is being read."""
+    page.wait_for_load_state("networkidle")
+    return seen(page)
+
+
+def test_a_link_opens_a_place_far_into_a_long_text_and_little_of_the_text_is_on_the_page(open_page, long_document):
+    quote = "paragraph 700 of the long text 🦜"
+    page = open_page(collection="reading", **place(long_document, LONG, quote))
+    mark = page.locator("#text mark.current")
+    mark.wait_for()
+    assert mark.text_content() == quote
+    box, found = page.locator("#text").bounding_box(), mark.bounding_box()
+    assert box["y"] <= found["y"] <= box["y"] + box["height"]
+    shown = at_rest(page)
+    assert shown in LONG
+    assert len(shown) < 60_000 < len(LONG) / 5
+
+
+def test_scrolling_reads_on_drops_what_is_far_and_what_is_seen_is_the_text_without_a_gap(open_page, long_document):
+    page = open_page(collection="reading", **place(long_document, LONG, "paragraph 450 of"))
+    page.locator("#text mark.current").wait_for()
+    box = page.locator("#text")
+    for step in (1, -1):
+        for _ in range(25):
+            box.evaluate("(box, step) => box.scrollBy(0, step * box.clientHeight)", step)
+            page.evaluate("() => new Promise(requestAnimationFrame)")
+            page.wait_for_load_state("networkidle")
+        shown = at_rest(page)
+        assert shown in LONG
+        assert len(shown) < 80_000
+    assert "paragraph 450 of" in seen(page)
+
+
+def test_a_piece_that_comes_above_does_not_move_what_is_read(open_page, long_document):
+    page = open_page(collection="reading", **place(long_document, LONG, "paragraph 450 of"))
+    mark = page.locator("#text mark.current")
+    mark.wait_for()
+    at_rest(page)
+    box = page.locator("#text")
+    length = len(seen(page))
+    where = mark.evaluate("mark => mark.getBoundingClientRect().top + document.getElementById('text').scrollTop")
+    top = box.evaluate("box => { box.scrollTop = 40; return box.scrollTop; }")
+    before = mark.evaluate("mark => mark.getBoundingClientRect().top")
+    assert before == pytest.approx(where - top, abs=2)
+    page.wait_for_function("length => document.getElementById('text').textContent.length > length + 3000", arg=length)
+    assert mark.evaluate("mark => mark.getBoundingClientRect().top") == pytest.approx(before, abs=40)
+
+
+def test_the_slider_and_the_contents_lead_anywhere(open_page, long_document):
+    page = open_page(collection="reading", doc=long_document["id"])
+    page.get_by_label("Place in the document").fill(str(LONG.index("paragraph 800 of")))
+    page.get_by_text("paragraph 800 of").wait_for()
+    assert page.locator("#position-shown").inner_text() in ("88%", "89%")
+
+
+def test_contents_are_the_headings(open_page, add):
+    document = add(HARBOUR, name="rules.md", collection="contents")
+    page = open_page(collection="contents", doc=document["id"])
+    contents = page.get_by_label("Contents")
+    contents.select_option(label="\u2003Fuel")
+    page.wait_for_url(f"**start={HARBOUR.index('## Fuel')}*")
+    assert page.locator("#reader-place").inner_text() == "Fuel"
+
+
+def test_back_leads_to_the_place_before_and_out_of_the_document_again(open_page, add):
+    document = add(HARBOUR, name="back.md", collection="back")
+    page = open_page(collection="back")
+    page.get_by_role("link", name="Harbour rules of Gull Point").click()
+    page.locator("#text").get_by_text("Visiting boats").wait_for()
+    for quote in ("three nights", "two blasts"):
+        shown = place(document, HARBOUR, quote)
+        page.evaluate("to => { location.hash = to; }", "&".join(f"{key}={value}" for key, value in shown.items()))
+        page.locator("#text mark.current", has_text=quote).wait_for()
+    page.go_back()
+    page.locator("#text mark.current", has_text="three nights").wait_for()
+    page.go_back()
+    page.go_back()
+    page.locator("#reader").wait_for(state="hidden")
+
+
+def test_the_copied_link_opens_the_same_place_for_somebody_else(open_page, add):
+    document = add(HARBOUR, name="copy.md", collection="copy")
+    options = {"permissions": ["clipboard-read", "clipboard-write"]}
+    page = open_page(options=options, doc=document["id"], start=96, end=108)
+    page.locator("#text mark.current").wait_for()
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("The link is copied.").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "version=sha256" in link
+    other = open_page()
+    other.goto(link)
+    other.locator("#text mark.current").wait_for()
+    assert other.locator("#text mark.current").text_content() == HARBOUR[96:108]
+
+
+def test_an_old_version_is_shown_as_cited_and_leads_to_the_place_in_the_current_one(open_page, add, service):
+    document = add(HARBOUR, name="old.md", collection="versions")
+    changed = "A new preface 🐦.\n\n" + HARBOUR
+    service.client.put(f"/documents/{document['id']}?wait=60", files={"file": ("old.md", changed.encode())})
+    page = open_page(collection="versions", **place(document, HARBOUR, "two blasts"))
+    notice = page.locator("#reader-notice")
+    notice.get_by_text("This is an older version.").wait_for()
+    assert page.locator("#text mark.current").text_content() == "two blasts"
+    notice.get_by_role("link", name="Show this place in the current one").click()
+    page.get_by_text("A new preface").wait_for()
+    assert page.locator("#text mark.current").text_content() == "two blasts"
+    assert f"start={changed.index('two blasts')}" in page.url
+    assert notice.is_hidden()
+
+
+def test_a_document_that_is_gone_is_said_to_be_gone(open_page):
+    page = open_page(doc="absent", start=3, end=9, expected=["404"])
+    page.get_by_text("There is no such document.").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#reader").wait_for(state="hidden")
