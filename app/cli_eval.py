@@ -38,6 +38,12 @@ def add_commands(commands: Any) -> None:
     retrieval = _command(commands, "retrieval", _retrieval, "nDCG, recall and MRR on a collection in BEIR's format")
     for name in ("corpus", "queries", "qrels"):
         retrieval.add_argument(f"--{name}", metavar="FILE", type=Path, required=True)
+    retrieval.add_argument(
+        "--searches",
+        metavar="A,B",
+        type=lambda value: value.split(","),
+        help="of sparse, dense, hybrid (default: these), rank_fusion, linear, reranked",
+    )
 
     summaries = _command(commands, "summaries", _summaries, "ROUGE and BLEU beside baselines, on rows of JSON")
     summaries.add_argument(
@@ -88,6 +94,7 @@ def _qa(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 def _retrieval(arguments: argparse.Namespace, make: "Make | None") -> int:
     from app.evaluation import evaluate_retrieval
+    from app.evaluation.retrieval import USUAL
 
     with _lectern(arguments, make) as (lectern, progress):
         measures = evaluate_retrieval(
@@ -95,11 +102,12 @@ def _retrieval(arguments: argparse.Namespace, make: "Make | None") -> int:
             corpus=arguments.corpus,
             queries=arguments.queries,
             qrels=arguments.qrels,
+            searches=arguments.searches or USUAL,
             limit=arguments.limit,
             seed=arguments.seed,
             progress=progress,
         )
-    return _report(arguments, {mode: measured.as_dict() for mode, measured in measures.items()})
+    return _report(arguments, {search: measured.as_dict() for search, measured in measures.items()})
 
 
 def _summaries(arguments: argparse.Namespace, make: "Make | None") -> int:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.citations import section_title
+from app.inference import Reader
 from app.pieces import Between, Piece, join_hits
+from app.reranking import RERANKED, rerank
 from app.schemas import Models, SearchHit, SearchReply, SearchRequest, SourceRequest
 from app.sources import InlineSource, SourceText, StoredSource, resolve, texts
 from app.telemetry import Timer
@@ -49,9 +51,10 @@ class Findings:
 class Finder:
     """Finds passages for questions."""
 
-    def __init__(self, store: Store, retriever: Retriever, count: WordPieceCounter) -> None:
+    def __init__(self, store: Store, retriever: Retriever, reader: Reader, count: WordPieceCounter) -> None:
         self._store = store
         self._retriever = retriever
+        self._reader = reader
         self._count = count
 
     def prepare(self, tenant: str, request: SourceRequest) -> Findings:
@@ -80,10 +83,17 @@ class Finder:
         """The reply of `POST /search`."""
         timer = Timer("search")
         findings = self.prepare(tenant, request)
-        hits = self.find(findings, request.query, k=request.top_k, mode=request.mode)
+        wanted = max(request.top_k, RERANKED) if request.rerank else request.top_k
+        hits = self.find(findings, request.query, k=wanted, mode=request.mode)
         timer.stage("retrieve")
-        model = Models(retriever=self.retriever_of(findings, hits))
-        return SearchReply(hits=[shown(hit) for hit in hits], model=model, timings_ms=timer.total())
+        if request.rerank:
+            hits = rerank(self._reader, request.query, hits)
+            timer.stage("read")
+        model = Models(
+            reader=self._reader.name if request.rerank else None, retriever=self.retriever_of(findings, hits)
+        )
+        best = [shown(hit) for hit in hits[: request.top_k]]
+        return SearchReply(hits=best, model=model, timings_ms=timer.total())
 
     def retriever_of(self, findings: Findings, hits: Sequence[Hit]) -> str:
         """The version of the retriever that found these; where none was needed, that would have been used."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app import local, terminal
+from app.evaluation.fused import reciprocal_ranks
 from app.evaluation.ranking import ndcg_at, recall_at
 from app.evaluation.target import TENANT, BulkUpload, LecternTarget
 from app.settings import Settings, load_settings
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 GRID = (0.0, 0.25, 0.5, 1.0)
 WEIGHTS = (0.3, 0.4, 0.5)
-RRF_CONSTANT = 60  # Cormack et al. 2009
 DEPTH = 10
 HALF = 0.5  # of the shorter of the two: how much a passage of ours and one of the set must share to be the same
 COLLECTION = "fusion"
@@ -58,15 +58,6 @@ class GroupedSet:
         return cls(documents=documents, questions=asked)
 
 
-def reciprocal_ranks(candidates: Candidates) -> list[int]:
-    """Keys by the sum of 1 / (60 + rank) over both sides: the baseline that knows no scores."""
-    total: dict[int, float] = {}
-    for found in candidates.found.values():
-        for rank, key in enumerate(sorted(found, key=lambda key: (-found[key], key)), start=1):
-            total[key] = total.get(key, 0.0) + 1 / (RRF_CONSTANT + rank)
-    return sorted(total, key=lambda key: (-total[key], key))[:DEPTH]
-
-
 def ways() -> dict[str, Rank]:
     """What is compared, by name."""
 
@@ -75,7 +66,7 @@ def ways() -> dict[str, Rank]:
 
     mixes = [Mix(weight=w, nearby=n, whole=a) for w in WEIGHTS for n in GRID for a in GRID]
     named = {f"weight {mix.weight} nearby {mix.nearby} whole {mix.whole}": by(mix) for mix in mixes}
-    return {"reciprocal rank fusion": reciprocal_ranks, **named}
+    return {"reciprocal rank fusion": lambda candidates: reciprocal_ranks(candidates, k=DEPTH), **named}
 
 
 def compare(lectern: "Lectern", data: GroupedSet) -> dict[str, dict[str, list[float]]]:

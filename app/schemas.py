@@ -279,6 +279,7 @@ class SearchRequest(SourceRequest):
     query: Question
     mode: Literal["hybrid", "sparse", "dense"] = "hybrid"
     top_k: Annotated[int, Field(ge=1, le=200), WHOLE] = 10
+    rerank: Annotated[bool, Field(description="let the reader read the best 20 and put them in order")] = False
     filters: Filters | None = None
 
     @model_validator(mode="after")

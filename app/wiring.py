@@ -91,7 +91,7 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
     indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
     tunings = Tunings(store)
     retriever = HybridRetriever(store, indexes, interactive, tuning_of=tunings.current)
-    finder = Finder(store, retriever, interactive.count_word_pieces)
+    finder = Finder(store, retriever, inference.reader(), interactive.count_word_pieces)
     answering = Answering(store, finder, inference.reader())
     summarizing = Summarizing(store, bulk, inference.salience(load_salience(bulk.version), "bulk"))
     ingesting = Ingesting(store, indexes, bulk)

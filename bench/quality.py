@@ -25,6 +25,7 @@ from app.evaluation.qa import QaMeasures, Unit
 from app.evaluation.retrieval import RankingMeasures
 from app.evaluation.statistics import Interval, bootstrap, paired_bootstrap
 from app.evaluation.summaries import ORACLE, OURS, SummaryMeasures
+from app.evaluation.target import Search
 from app.settings import load_settings
 from app.wiring import Lectern, build
 from bench.prepare import data_directory, prepare
@@ -104,19 +105,26 @@ def losses(paragraph: QaMeasures, whole: QaMeasures, *, top_k: int) -> dict[str,
 
 
 def measure_retrieval(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
-    """The three modes, and the paired difference of hybrid to sparse in nDCG@10 with its interval."""
+    """Every search, and the paired differences of hybrid to the others in nDCG@10 with their intervals."""
     print(f"retrieval {name}", file=sys.stderr)
     where = folder / "retrieval" / name
     corpus, queries, qrels = where / "corpus.jsonl", where / "queries.jsonl", where / "qrels.tsv"
     with fresh_lectern() as lectern:
         measured = evaluate_retrieval(
-            lectern, corpus=corpus, queries=queries, qrels=qrels, limit=limit, seed=SEED, progress=ProgressLine()
+            lectern,
+            corpus=corpus,
+            queries=queries,
+            qrels=qrels,
+            searches=get_args(Search),
+            limit=limit,
+            seed=SEED,
+            progress=ProgressLine(),
         )
-    result: dict[str, Any] = {mode: row.as_dict() for mode, row in measured.items()}
+    result: dict[str, Any] = {search: row.as_dict() for search, row in measured.items()}
     result["queries"] = len(measured["hybrid"].by_query)
-    for mode, row in measured.items():
-        if mode != "hybrid":
-            result[f"hybrid_minus_{mode}_ndcg_at_10"] = _difference(measured["hybrid"], row)
+    for search, row in measured.items():
+        if search != "hybrid":
+            result[f"hybrid_minus_{search}_ndcg_at_10"] = _difference(measured["hybrid"], row)
     return result
 
 

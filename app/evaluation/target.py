@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from app.evaluation.errors import EvaluationError
+from app.evaluation.fused import reciprocal_ranks
 from app.evaluation.progress import Progress, ProgressCallback
+from app.reranking import rerank
+from retriever.tuning import Mix
 from retriever.types import Mode
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 TENANT = "default"
 Reads = Literal["passages", "document"]
+Search = Literal["sparse", "dense", "hybrid", "rank_fusion", "linear", "reranked"]
+"""The modes of a search; both sides by reciprocal rank fusion, or by their mix alone, without what stands around a
+passage; and the hybrid's best as the reader reranks them."""
 
 _MOST_PASSAGES = 1_000_000  # of one document: all of them
 _BULK_DOCUMENTS = 256  # documents whose passages are encoded together: enough to sort them by length
@@ -56,7 +62,7 @@ class RetrievalTarget(Protocol):
     ) -> Mapping[str, str]:
         """Upload all; returns the key of each document by its id, when all can be searched."""
 
-    def ranked_documents(self, query: str, *, collection: str, mode: Mode, k: int) -> Sequence[str]:
+    def ranked_documents(self, query: str, *, collection: str, search: Search, k: int) -> Sequence[str]:
         """The document ids of the k best passages, best first, with repetitions."""
 
 
@@ -115,10 +121,21 @@ class LecternTarget:
         self._lectern.indexes.refresh(TENANT, collection)
         return keys
 
-    def ranked_documents(self, query: str, *, collection: str, mode: Mode, k: int) -> Sequence[str]:
+    def ranked_documents(self, query: str, *, collection: str, search: Search, k: int) -> Sequence[str]:
         """One search of the retriever."""
-        hits = self._lectern.retriever.search(TENANT, query, collection=collection, mode=mode, k=k)
-        return [hit.passage.document_id for hit in hits if hit.passage.document_id is not None]
+        retriever = self._lectern.retriever
+        if search in ("rank_fusion", "linear"):
+            candidates = retriever.candidates(TENANT, query, collection=collection, tuning=None)
+            by_rank = search == "rank_fusion"
+            keys = reciprocal_ranks(candidates, k=k) if by_rank else retriever.ranking(candidates, Mix(), k=k)
+            passages = [candidates.shown[key][0] for key in keys]
+        else:
+            mode: Mode = search if search in ("sparse", "dense") else "hybrid"
+            hits = retriever.search(TENANT, query, collection=collection, mode=mode, k=k)
+            if search == "reranked":
+                hits = rerank(self._lectern.reader, query, hits)
+            passages = [hit.passage for hit in hits]
+        return [passage.document_id for passage in passages if passage.document_id is not None]
 
     def _accept(self, text: str, filename: str | None, title: str, collection: str) -> "Accepted":
         # No two uploads are merged, though their bytes may be the same: each has its own judgements.

@@ -243,6 +243,17 @@ def test_search_has_three_modes_and_takes_an_inline_text(client, mode):
     assert (hit["document_id"], PUMPS[hit["start"] : hit["end"]]) == (None, hit["text"])
 
 
+def test_a_reranked_search_names_the_reader_and_its_rank_of_each_hit(client):
+    add(client)
+    body = client.post("/search", json={"query": "filter pump", "rerank": True, "top_k": 1}).json()
+    assert body["hits"][0]["ranks"]["reader"] >= 1
+    assert body["model"]["reader"] == "overlap@000000000000"
+    assert set(body["timings_ms"]) == {"retrieve", "read", "total"}
+    assert len(body["hits"]) == 1
+    inline = client.post("/search", json={"query": "filter", "rerank": True, "text": PUMPS}).json()
+    assert all("reader" in hit["ranks"] for hit in inline["hits"])
+
+
 def test_an_invalid_search_is_refused(client):
     for body in ({"query": ""}, {"query": "x", "top_k": 201}, {"query": "x", "mode": "magic"}, {"query": "x", "n": 1}):
         assert_problem(client.post("/search", json=body), 422, "invalid")

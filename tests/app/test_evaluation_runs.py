@@ -19,9 +19,8 @@ from app.evaluation.sets import (
     sample,
 )
 from app.evaluation.squad import scorer_for
-from app.evaluation.target import BulkUpload
+from app.evaluation.target import BulkUpload, Search
 from app.schemas import Alternative, AskReply, Citation, Models, ReadCounts
-from retriever.types import Mode
 
 ARTICLES = [
     ("Normans", ["The Normans gave their name to Normandy.", "Rollo was their first leader."]),
@@ -238,9 +237,9 @@ def test_a_sample_is_drawn_over_all_items_and_is_the_same_again():
 
 
 class ListedSearch:
-    """Finds documents as it is told: (query, mode) -> keys, a key for each passage."""
+    """Finds documents as it is told: (query, search) -> keys, a key for each passage."""
 
-    def __init__(self, found: Mapping[tuple[str, Mode], Sequence[str]]) -> None:
+    def __init__(self, found: Mapping[tuple[str, Search], Sequence[str]]) -> None:
         self.found = found
         self.depths: list[int] = []
         self.uploaded: dict[str, str] = {}
@@ -249,9 +248,9 @@ class ListedSearch:
         self.uploaded = {f"id-{upload.key}": upload.text for upload in uploads}
         return {f"id-{upload.key}": upload.key for upload in uploads}
 
-    def ranked_documents(self, query: str, *, collection: str, mode: Mode, k: int) -> Sequence[str]:
+    def ranked_documents(self, query: str, *, collection: str, search: Search, k: int) -> Sequence[str]:
         self.depths.append(k)
-        return [f"id-{key}" for key in self.found[query, mode]][:k]
+        return [f"id-{key}" for key in self.found[query, search]][:k]
 
 
 def test_an_item_ranks_by_its_best_passage_and_more_are_fetched_until_ten_items_are_there():
@@ -259,7 +258,7 @@ def test_an_item_ranks_by_its_best_passage_and_more_are_fetched_until_ten_items_
     data = RetrievalSet(corpus=corpus, queries={"q": "query"}, qrels={"q": {"d1": 1, "d5": 1}})
     # Thirty passages of one document come first, so thirty are not enough.
     search = ListedSearch({("query", "dense"): ["d0"] * 30 + [f"d{n}" for n in range(1, 12)]})
-    measured = evaluate_searches(search, data, queries=["q"], modes=["dense"])["dense"]
+    measured = evaluate_searches(search, data, queries=["q"], searches=["dense"])["dense"]
     assert search.depths == [30, 100]
     # d1 is the second item, d5 the sixth.
     ideal = 1 + 1 / np.log2(3)
@@ -281,7 +280,7 @@ def test_a_title_stands_above_its_text_unless_the_text_begins_with_it_and_empty_
     )
     data = RetrievalSet(corpus=corpus, queries={"q": "x"}, qrels={"q": {"c": 1}})
     search = ListedSearch({("x", "sparse"): ["a"]})
-    assert evaluate_searches(search, data, queries=["q"], modes=["sparse"])["sparse"].ndcg_at_10 == 0.0
+    assert evaluate_searches(search, data, queries=["q"], searches=["sparse"])["sparse"].ndcg_at_10 == 0.0
     assert search.uploaded == {
         "id-a": "Wing\n\nin a slipstream",
         "id-b": "wing\nin a slipstream",

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from app.evaluation import evaluate_qa, evaluate_retrieval, evaluate_summaries
 from app.evaluation.errors import EvaluationError
+from app.evaluation.target import Search
 from app.settings import Settings
 from app.wiring import Lectern, build
 from model.types import Reading, ReadSpan
@@ -108,8 +109,9 @@ def test_a_corpus_is_ingested_together_and_found_in_every_mode(lectern: Lectern,
     asked = [{"_id": "q0", "text": "tower of Harlow"}, {"_id": "q1", "text": "who bought the mill of Denby"}]
     queries.write_text("".join(json.dumps(row) + "\n" for row in asked), encoding="utf-8")
     qrels.write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\ttwin\t1\nq1\td2\t1\n", encoding="utf-8")
-    measured = evaluate_retrieval(lectern, corpus=corpus, queries=queries, qrels=qrels)
-    assert list(measured) == ["sparse", "dense", "hybrid"]
+    searches = get_args(Search)
+    measured = evaluate_retrieval(lectern, corpus=corpus, queries=queries, qrels=qrels, searches=searches)
+    assert list(measured) == ["sparse", "dense", "hybrid", "rank_fusion", "linear", "reranked"]
     for row in measured.values():
         assert row.as_dict() == {
             "ndcg_at_10": 100.0,
@@ -120,6 +122,8 @@ def test_a_corpus_is_ingested_together_and_found_in_every_mode(lectern: Lectern,
         }
     jobs = lectern.store.jobs("default", limit=10)[0]
     assert [job.status for job in jobs] == ["succeeded"] * 5
+    with pytest.raises(EvaluationError, match="no such search: magic"):
+        evaluate_retrieval(lectern, corpus=corpus, queries=queries, qrels=qrels, searches=["magic"])
 
 
 def test_summaries_of_the_service_stand_beside_the_baselines(lectern: Lectern, tmp_path: Path):

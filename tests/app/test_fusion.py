@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from app import fusion
-from app.fusion import GroupedSet, reciprocal_ranks
+from app.evaluation.fused import reciprocal_ranks
+from app.fusion import GroupedSet
 from retriever.hybrid import Candidates
 
 
@@ -51,5 +52,5 @@ def test_where_whole_documents_answer_the_surroundings_win_and_the_table_says_so
 
 def test_reciprocal_ranks_add_up_over_both_sides() -> None:
     found = {"sparse": {1: 9.0, 2: 5.0}, "dense": {2: 0.9, 3: 0.8, 1: 0.1}}
-    ranked = reciprocal_ranks(Candidates(shown={}, found=found, scores=found, retriever="r"))
+    ranked = reciprocal_ranks(Candidates(shown={}, found=found, scores=found, retriever="r"), k=10)
     assert ranked == [2, 1, 3]  # 1/61 + 1/62, 1/61 + 1/63, 1/62
