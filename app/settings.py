@@ -13,8 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import SettingsError
 
 PREFIX = "LECTERN_"
-# Variables of the same prefix that other parts read: the place of test data sets, and the client's server.
-NOT_SETTINGS = frozenset({"LECTERN_DATA", "LECTERN_URL"})
+# Variables of the same prefix that other parts read: the place of test data sets, and the client's server and key.
+NOT_SETTINGS = frozenset({"LECTERN_DATA", "LECTERN_KEY", "LECTERN_URL"})
 
 
 class Settings(BaseSettings):

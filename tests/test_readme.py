@@ -5,14 +5,16 @@ import re
 import shlex
 from pathlib import Path
 
+import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from app import cli
 from app.main import create_app
 from app.problems import MEANINGS
 from app.settings import PREFIX, Settings
+from lectern import AsyncClient, Client
 from retriever.parsing import Limits
+from tests.app.live import live
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -114,7 +116,7 @@ def test_its_command_lines_are_understood(line: str) -> None:
 def client(tmp_path_factory: pytest.TempPathFactory):
     if not (ROOT / "model" / "weights").is_dir():
         pytest.skip("no weights in model/weights")
-    with TestClient(create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))) as client:
+    with live(create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))) as (client, _):
         yield client
 
 
@@ -129,7 +131,7 @@ def stable(value: object) -> object:
     return [stable(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_its_replies_are_what_the_service_replies(client: TestClient) -> None:
+def test_its_replies_are_what_the_service_replies(client: httpx.Client) -> None:
     uploaded, asked = (json.loads(block) for block in blocks("json"))
     created = client.post("/documents", files={"file": ("harbour.md", sample().encode())})
     assert created.status_code == 201
@@ -153,3 +155,28 @@ def test_what_it_shows_of_the_command_line_is_what_is_printed(
     shown = blocks("text")[0]
     hidden = re.compile(r"\d+% sure")
     assert hidden.sub("", capsys.readouterr().out) == hidden.sub("", shown)
+
+
+def test_what_it_shows_of_python_is_what_is_printed(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LECTERN_URL", str(client.base_url))
+    (tmp_path / "harbour.md").write_text(sample())
+    (program,) = blocks("python")
+    exec(compile(program, "README.md", "exec"), {})
+    assert capsys.readouterr().out == README.split(program)[1].split("```text\n")[1].split("```")[0]
+
+
+def test_its_methods_of_a_client_are_those_that_there_are() -> None:
+    listed = set()
+    for cell, text in table("| of a client | |"):
+        names = re.findall(r"`(\w+)`", cell)
+        groups = {"documents", "collections", "jobs"}
+        listed |= {f"{names[0]}.{name}" for name in re.findall(r"`(\w+)`", text)} if names[0] in groups else set(names)
+    listed -= {"documents.path", "documents.data"}  # arguments
+    for each in (Client("http://127.0.0.1:9"), AsyncClient("http://127.0.0.1:9")):
+        there = {name for name in dir(each) if not name.startswith("_")} - {"close", "documents", "collections", "jobs"}
+        for group in ("documents", "collections", "jobs"):
+            there |= {f"{group}.{name}" for name in dir(getattr(each, group)) if not name.startswith("_")}
+        assert listed == there
