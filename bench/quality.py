@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from app.evaluation import ProgressLine, evaluate_qa, evaluate_retrieval, evaluate_summaries
+from app.evaluation.calibration import CURVE
 from app.evaluation.output import rounded
 from app.evaluation.qa import QaMeasures, Unit
 from app.evaluation.retrieval import RankingMeasures
@@ -28,6 +29,7 @@ from app.evaluation.summaries import ORACLE, OURS, SummaryMeasures
 from app.evaluation.target import Search
 from app.settings import load_settings
 from app.wiring import Lectern, build
+from bench import risk_coverage
 from bench.prepare import data_directory, prepare
 from bench.records import RESULTS, provenance, write_result
 
@@ -81,11 +83,18 @@ def measure_qa(name: str, folder: Path, limit: int | None) -> dict[str, Any]:
 
 
 def qa_row(measured: QaMeasures) -> dict[str, Any]:
-    """The flat measures, the interval of F1, and the check of the citations."""
+    """The flat measures, the intervals of F1 and of the promised error, the risk, and the check of the citations."""
     values = list(measured.f1_by_question.values())
     interval = _interval(bootstrap([100 * value for value in values], seed=SEED)) if values else None
     checked = {"citations": measured.citations, "broken_citations": measured.broken_citations}
-    return {**measured.as_dict(), "f1_interval": interval, **checked}
+    promised = measured.calibration.error_interval
+    return {
+        **measured.as_dict(),
+        "f1_interval": interval,
+        "error_at_target_20_interval": None if promised is None else [rounded(each) for each in promised],
+        "risk": {str(share): rounded(each) for share, each in zip(CURVE, measured.calibration.risk, strict=True)},
+        **checked,
+    }
 
 
 def losses(paragraph: QaMeasures, whole: QaMeasures, *, top_k: int) -> dict[str, float | None]:
@@ -174,6 +183,8 @@ def run(
                 done = {**provenance(), "limit": limits[kind], "seed": SEED, **row}
                 write_result(kind, {"sets": {**_earlier(kind), name: done}})
                 print(json.dumps({name: row}, ensure_ascii=False, indent=2))
+        if kind == "qa":
+            risk_coverage.draw(_earlier(kind), RESULTS / "risk-coverage.png")
 
 
 def _earlier(kind: str) -> dict[str, Any]:

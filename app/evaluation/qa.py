@@ -10,6 +10,7 @@ Every question is asked once. What the reply says decides everything:
 - The *no-answer score* is the reply's confidence where it abstained, one minus the confidence where it answered.
 - Recall counts answerable questions for which one of the retriever's first k passages holds a gold answer as
   `squad.holds_answer` defines it. The search for it is a call of its own, outside the times.
+- The confidence that is judged is that in the forced answer, which is right where it is exactly a gold answer.
 - Times are those of the answering path alone, one question after another; questions per second is their inverse mean.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from app.evaluation.calibration import CalibrationMeasures, calibration_of
 from app.evaluation.errors import EvaluationError
 from app.evaluation.output import rounded
 from app.evaluation.progress import Progress, ProgressCallback, ignore_progress
@@ -75,6 +77,7 @@ class QaMeasures:
     questions_per_second: float
     p50_ms: float
     p95_ms: float
+    calibration: CalibrationMeasures
     citations: int
     broken_citations: int
     f1_by_question: Mapping[str, float]
@@ -94,6 +97,11 @@ class QaMeasures:
             "questions_per_second": rounded(self.questions_per_second),
             "p50_ms": rounded(self.p50_ms),
             "p95_ms": rounded(self.p95_ms),
+            "ece": rounded(self.calibration.ece),
+            "brier": rounded(self.calibration.brier, 4),
+            "brier_constant": rounded(self.calibration.brier_constant, 4),
+            "answered_at_target_20": rounded(self.calibration.answered),
+            "error_at_target_20": rounded(self.calibration.error),
         }
 
 
@@ -203,6 +211,9 @@ def measure(items: Sequence[QaItem], asked: Mapping[str, Asked], scorer: Scorer,
         questions_per_second=1000 * len(times) / sum(times) if sum(times) else 0.0,
         p50_ms=percentile(times, 50),
         p95_ms=percentile(times, 95),
+        calibration=calibration_of(
+            [1 - score for score in no_answer], [bool(e) and has for e, has in zip(exact, answerable, strict=True)]
+        ),
         citations=sum(record.citations for record in records),
         broken_citations=sum(record.broken for record in records),
         f1_by_question={item.id: score for item, score, has in zip(items, forced, answerable, strict=True) if has},

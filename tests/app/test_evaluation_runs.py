@@ -141,6 +141,11 @@ def test_the_measures_of_a_tiny_set_are_those_computed_by_hand(tmp_path: Path):
         "questions_per_second",
         "p50_ms",
         "p95_ms",
+        "ece",
+        "brier",
+        "brier_constant",
+        "answered_at_target_20",
+        "error_at_target_20",
     ]
 
 
