@@ -9,9 +9,10 @@ from app.inference import Reader
 from app.pieces import Between, Piece, join_hits
 from app.reranking import RERANKED, rerank
 from app.schemas import Models, SearchHit, SearchReply, SearchRequest, SourceRequest
-from app.sources import InlineSource, SourceText, StoredSource, resolve, texts
+from app.sources import InlineSource, SourceText, StoredSource, TextParser, resolve, texts
 from app.telemetry import Timer
 from retriever.chunking import WordPieceCounter, split
+from retriever.parsing import parse_text
 from retriever.store import Store
 from retriever.types import Hit, Mode, Passage
 
@@ -51,15 +52,24 @@ class Findings:
 class Finder:
     """Finds passages for questions."""
 
-    def __init__(self, store: Store, retriever: Retriever, reader: Reader, count: WordPieceCounter) -> None:
+    def __init__(
+        self,
+        store: Store,
+        retriever: Retriever,
+        reader: Reader,
+        count: WordPieceCounter,
+        *,
+        parse: TextParser = parse_text,
+    ) -> None:
         self._store = store
+        self._parse = parse
         self._retriever = retriever
         self._reader = reader
         self._count = count
 
     def prepare(self, tenant: str, request: SourceRequest) -> Findings:
         """Resolve the request's source; an inline text is split here, once for all questions. Raises as `resolve`."""
-        source = resolve(self._store, tenant, request)
+        source = resolve(self._store, tenant, request, parse=self._parse)
         if isinstance(source, StoredSource):
             return Findings(tenant=tenant, stored=source, inline=None, passages=())
         return Findings(tenant=tenant, stored=None, inline=_named(source), passages=self._passages(source))

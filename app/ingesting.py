@@ -4,18 +4,26 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from app.errors import Stopping
 from app.inference import TextEncoder
 from app.telemetry import Timer
 from retriever.chunking import split
-from retriever.errors import NotFound
-from retriever.parsing import parse, parse_text
+from retriever.errors import NotFound, ParsersClosed
 from retriever.store import Job, Store
 from retriever.types import ParsedDocument
 
 SLICE = 256  # passages between two transactions: about 4 s of encoding, so little is lost and the disk is not busy
 TEXT_TYPES = ("text/plain", "text/markdown")
 
-Parse = Callable[[bytes, str | None, str | None], ParsedDocument]
+
+class FileParser(Protocol):
+    """Makes documents of files, wherever that happens; `retriever.parsing.pool.Parsers` is one."""
+
+    def parse(self, data: bytes, *, filename: str | None = None, media_type: str | None = None) -> ParsedDocument:
+        """The document that a file holds. Raises parsing errors, ParserFailed, ParsersClosed."""
+
+    def parse_text(self, text: str, *, media_type: str = "text/plain") -> ParsedDocument:
+        """The document of a text. Raises as `parse`."""
 
 
 class Progress(Protocol):
@@ -37,21 +45,14 @@ class _Silent:
         """Nobody wants to know."""
 
 
-def parse_upload(data: bytes, filename: str | None, media_type: str | None) -> ParsedDocument:
-    """What an upload holds. Without a file name it came as JSON: its text is the document, to the character."""
-    if filename is None and media_type in TEXT_TYPES:
-        return parse_text(data.decode("utf-8"), media_type=media_type)
-    return parse(data, filename=filename, media_type=media_type)
-
-
 class Ingesting:
     """Runs ingest jobs. Every step is durable and is found done when the job runs again."""
 
-    def __init__(self, store: Store, indexes: Publisher, encoder: TextEncoder, *, parse: Parse = parse_upload) -> None:
+    def __init__(self, store: Store, indexes: Publisher, encoder: TextEncoder, parsers: FileParser) -> None:
         self._store = store
         self._indexes = indexes
         self._encoder = encoder
-        self._parse = parse  # a seam: parsing can move into a process of its own
+        self._parsers = parsers
 
     def run(self, job: Job, context: Progress | None = None) -> Mapping[str, Any]:
         """Ingest the upload that `accept` made this job for; the result names the document and its version.
@@ -78,7 +79,7 @@ class Ingesting:
     def _begin(self, job: Job, document_id: str, context: Progress, timer: Timer) -> tuple[int, int, int]:
         """Parse and split; the revision's number, how many of its passages have vectors, how many there are."""
         data, media_type, filename = self._store.file(job.tenant, document_id, job_id=job.id)
-        parsed = self._parse(data, filename, media_type)
+        parsed = self.parsed(data, filename, media_type)
         timer.stage("parse")
         chunks = split(parsed, count=self._encoder.count_word_pieces)
         timer.stage("split")
@@ -87,6 +88,18 @@ class Ingesting:
         if len(chunks) > SLICE:
             context.progress(0, len(chunks), "passages", force=True)
         return revision, 0, len(chunks)
+
+    def parsed(self, data: bytes, filename: str | None, media_type: str | None) -> ParsedDocument:
+        """What an upload holds. Without a file name it came as JSON: its text is the document, to the character.
+
+        Raises parsing errors, ParserFailed, Stopping.
+        """
+        try:
+            if filename is None and media_type in TEXT_TYPES:
+                return self._parsers.parse_text(data.decode("utf-8"), media_type=media_type)
+            return self._parsers.parse(data, filename=filename, media_type=media_type)
+        except ParsersClosed as error:
+            raise Stopping("the service is stopping") from error
 
     def _waiting(self, job: Job, document_id: str, revision: int, *, limit: int) -> list[tuple[int, str]]:
         version = self._encoder.version

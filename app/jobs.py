@@ -160,11 +160,15 @@ class Jobs:
             thread.start()
         return requeued
 
-    def close(self) -> None:
-        """Stop after the slices at hand; what is not finished goes on at the next start."""
+    def stop(self) -> None:
+        """Take no more jobs, and let those that run go on to the end of their slices; does not wait for them."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
+
+    def close(self) -> None:
+        """Stop after the slices at hand; what is not finished goes on at the next start."""
+        self.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()

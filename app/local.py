@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from app.schemas import (
 from app.settings import Settings
 from app.sources import SourceText
 from app.summarizing import summarize_texts
-from app.wiring import DEFAULT_TENANT, Lectern, build, free_cores
-from retriever.parsing import parse
+from app.wiring import DEFAULT_TENANT, Lectern, build, free_cores, start_parsers
 from retriever.store import Job, version_of
 
 Make = Callable[[Settings], Lectern]
@@ -120,11 +119,12 @@ def summarize_files(
     from model.salience import load_salience
 
     sources = []
-    for path in paths:
-        document = parse(path.read_bytes(), filename=path.name)
-        version = version_of(document.text)
-        title = document.title or path.name
-        sources.append(SourceText(document_id=None, title=title, version=version, document=document))
+    with closing(start_parsers(settings)) as parsers:
+        for path in paths:
+            document = parsers.parse(path.read_bytes(), filename=path.name)
+            version = version_of(document.text)
+            title = document.title or path.name
+            sources.append(SourceText(document_id=None, title=title, version=version, document=document))
     torch.set_num_threads(settings.threads or free_cores())
     encoder = load_encoder(settings.encoder)
     salience = load_salience(encoder.version)

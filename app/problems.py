@@ -90,6 +90,8 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.UnreadableFile: UNREADABLE,
     retriever_errors.NoText: Meaning(status=422, code="no_text", title="The file holds no text"),
     retriever_errors.LimitExceeded: Meaning(status=422, code="limits", title="The file goes past a limit"),
+    retriever_errors.ParserFailed: INTERNAL,
+    retriever_errors.ParsersClosed: BUSY,
     retriever_errors.NotFound: NOT_FOUND,
     retriever_errors.PreconditionFailed: Meaning(status=412, code="precondition", title="Not the current version"),
     retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),

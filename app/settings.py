@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.errors import SettingsError
+from retriever.parsing.limits import Caps, Limits
 
 PREFIX = "LECTERN_"
 # Variables of the same prefix that other parts read: the place of test data sets, and the client's server and key.
@@ -55,6 +56,22 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         default=50 * 1024 * 1024, ge=1024, description="Largest request body in bytes; the gateway has the same number."
+    )
+    max_characters: int = Field(
+        default=Limits().characters, ge=1000, description="Characters that the text of one document may have."
+    )
+    parsers: int = Field(
+        default=4, ge=1, le=64, description="Files that are parsed at the same time, each in a process of its own."
+    )
+    parser_memory: int = Field(
+        default=Caps().memory,
+        ge=64_000_000,
+        description="Bytes of memory that the process may take which parses a file.",
+    )
+    parser_seconds: int = Field(
+        default=Caps().seconds,
+        ge=1,
+        description="Seconds of processor time that parsing a file may take; by the clock four times as many.",
     )
     document_wait: float = Field(
         default=10.0, ge=0, le=600, description="Seconds that an upload waits to be indexed before it answers 202."

@@ -1,7 +1,8 @@
 """What a request is about, resolved in one place: an inline text, named documents, or a collection."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.errors import Invalid
 from app.schemas import SourceRequest, plain_filters
@@ -12,6 +13,9 @@ from retriever.store import Store, version_of
 from retriever.types import ParsedDocument
 
 DEFAULT_COLLECTION = "default"
+SMALL_TEXT = 50_000  # characters
+
+TextParser = Callable[[str], ParsedDocument]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +50,33 @@ class SourceText:
     document: ParsedDocument
 
 
-def resolve(store: Store, tenant: str, request: SourceRequest) -> Source:
-    """The source of a request.
+class LargeTexts(Protocol):
+    """Parses texts in other processes; `retriever.parsing.pool.Parsers` is one."""
+
+    def parse_text(self, text: str, *, media_type: str = "text/plain") -> ParsedDocument:
+        """The document of a text. Raises parsing errors, ParserFailed, ParsersClosed."""
+
+
+def inline_parser(parsers: LargeTexts) -> TextParser:
+    """A parser of texts that come with requests: small ones are parsed here, at once, and large ones elsewhere.
+
+    A small one takes milliseconds whatever it is made of, and should not wait behind files that take minutes.
+    """
+
+    def parsed(text: str) -> ParsedDocument:
+        return parse_text(text) if len(text) <= SMALL_TEXT else parsers.parse_text(text)
+
+    return parsed
+
+
+def resolve(store: Store, tenant: str, request: SourceRequest, *, parse: TextParser = parse_text) -> Source:
+    """The source of a request, an inline text read by `parse`.
 
     Raises NotFound for a collection that does not exist (`default` always does) or a document that does not, Conflict
     for a document that has no version to read yet, Invalid for filters that mean nothing, and parsing errors.
     """
     if request.text is not None:
-        document = parse_text(request.text)
+        document = parse(request.text)
         return InlineSource(document=document, version=version_of(document.text))
     try:
         check_filters(filters := plain_filters(getattr(request, "filters", None)) or {})

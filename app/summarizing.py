@@ -29,10 +29,11 @@ from app.schemas import (
     SummaryPart,
     SummarySentence,
 )
-from app.sources import SourceText, resolve, texts
+from app.sources import SourceText, TextParser, resolve, texts
 from app.telemetry import Timer
 from model.sentence_table import Floats, Query
 from model.summarizer import Budget, CentralitySalience, probability, select
+from retriever.parsing import parse_text
 from retriever.store import Store
 from retriever.types import Kind
 
@@ -52,8 +53,16 @@ class _Group:
 class Summarizing:
     """Summaries of stored documents and of inline texts."""
 
-    def __init__(self, store: Store, encoder: Encoder, salience: SalienceModel = CentralitySalience()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        salience: SalienceModel = CentralitySalience(),
+        *,
+        parse: TextParser = parse_text,
+    ) -> None:
         self._store = store
+        self._parse = parse
         self._encoder = encoder
         self._salience = salience
 
@@ -70,7 +79,8 @@ class Summarizing:
         """
         if request.mode == "abstractive":
             raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
-        sources = list(texts(self._store, tenant, resolve(self._store, tenant, request)))
+        source = resolve(self._store, tenant, request, parse=self._parse)
+        sources = list(texts(self._store, tenant, source))
         return summarize_texts(
             sources,
             request,

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from app import metrics, tracing
+from retriever.errors import ParserFailed
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """The id of the request at hand; empty outside of one."""
@@ -53,6 +54,8 @@ def describe(error: BaseException) -> list[dict[str, Any]]:
         described.append(
             {"kind": type(current).__qualname__, "at": [f"{f.filename}:{f.lineno} {f.name}" for f in frames]}
         )
+        if isinstance(current, ParserFailed):  # in another process: what it told of it
+            described.append({"kind": current.kind, "at": list(current.places)})
         current = current.__cause__ or current.__context__
     return described
 

@@ -15,9 +15,10 @@ from app.batches import Batches
 from app.desk import Desk
 from app.finding import Finder
 from app.inference import Inference, LaneEncoder, LaneReader, Reader, TextEncoder
-from app.ingesting import Ingesting
+from app.ingesting import FileParser, Ingesting
 from app.jobs import Handler, Jobs
 from app.settings import Settings
+from app.sources import inline_parser
 from app.summarizing import Summarizing
 from app.tasks import Tasks
 from app.verifying import Verifying
@@ -27,6 +28,8 @@ from model.salience import load_salience
 from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
 from retriever.indexes import Indexes
+from retriever.parsing.limits import Caps, Limits
+from retriever.parsing.pool import Parsers
 from retriever.store import Quota, Store
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -51,12 +54,16 @@ class Lectern:
     verifying: Verifying
     adapting: Adapting
     ingesting: Ingesting
+    parsers: Parsers | None
     tasks: Tasks
     jobs: Jobs
     desk: Desk
 
     def close(self) -> None:
         """Stop after the slices at hand. What is not finished is durable and goes on at the next start."""
+        self.jobs.stop()
+        if self.parsers is not None:
+            self.parsers.close()  # nobody waits for a file that takes a minute: its job begins it again
         self.jobs.close()
         self.desk.close()
         self.inference.close()
@@ -65,21 +72,46 @@ class Lectern:
         self.held.close()
 
 
-def build(settings: Settings, *, encoder: TextEncoder | None = None, reader: Reader | None = None) -> Lectern:
-    """Open the store and the indexes, load the models. `encoder` and `reader` stand in for the configured ones.
+def build(
+    settings: Settings,
+    *,
+    encoder: TextEncoder | None = None,
+    reader: Reader | None = None,
+    parsers: FileParser | None = None,
+) -> Lectern:
+    """Open the store and the indexes, load the models.
+
+    `encoder` and `reader` stand in for the configured ones. `parsers` stay open when this is closed, and know nothing
+    of these settings; without them some are started, which end with this.
 
     Raises StoreUnavailable, StoreNewer, WeightsMissing, WeightsCorrupt, UnsupportedModel.
     """
     torch.set_num_threads(settings.threads or min(torch.get_num_threads(), free_cores()))
     held = hold(settings.data_dir / "lock")  # before anything is opened: a newer Lectern would migrate the store
     try:
-        return _built(settings, held, encoder=encoder, reader=reader)
+        return _built(settings, held, encoder=encoder, reader=reader, given=parsers)
     except BaseException:
         held.close()
         raise
 
 
-def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, reader: Reader | None) -> Lectern:
+def start_parsers(settings: Settings) -> Parsers:
+    """The processes that parse, with the limits and caps of the settings."""
+    return Parsers(
+        limits=Limits(characters=settings.max_characters),
+        caps=Caps(memory=settings.parser_memory, seconds=settings.parser_seconds),
+        workers=settings.parsers,
+    )
+
+
+def _built(
+    settings: Settings,
+    held: IO[bytes],
+    *,
+    encoder: TextEncoder | None,
+    reader: Reader | None,
+    given: FileParser | None,
+) -> Lectern:
     inference = Inference(
         encoder or load_encoder(settings.encoder),
         reader or load_reader(settings.reader),
@@ -91,10 +123,14 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
     indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
     tunings = Tunings(store)
     retriever = HybridRetriever(store, indexes, interactive, tuning_of=tunings.current)
-    finder = Finder(store, retriever, inference.reader(), interactive.count_word_pieces)
+    own = start_parsers(settings) if given is None else None
+    parsers = given or own
+    assert parsers is not None  # noqa: S101 - one of the two
+    inline = inline_parser(parsers)
+    finder = Finder(store, retriever, inference.reader(), interactive.count_word_pieces, parse=inline)
     answering = Answering(store, finder, inference.reader())
-    summarizing = Summarizing(store, bulk, inference.salience(load_salience(bulk.version), "bulk"))
-    ingesting = Ingesting(store, indexes, bulk)
+    summarizing = Summarizing(store, bulk, inference.salience(load_salience(bulk.version), "bulk"), parse=inline)
+    ingesting = Ingesting(store, indexes, bulk, parsers)
     adapting = Adapting(store, retriever, bulk, tunings)
     tasks = Tasks(answering, summarizing)
     handlers: dict[str, Handler] = {"ingest": ingesting.run, "batch": Batches(store).run, KIND: adapting.run}
@@ -115,6 +151,7 @@ def _built(settings: Settings, held: IO[bytes], *, encoder: TextEncoder | None, 
         verifying=Verifying(store),
         adapting=adapting,
         ingesting=ingesting,
+        parsers=own,
         tasks=tasks,
         jobs=jobs,
         desk=Desk(threads=settings.request_threads, queue=settings.request_queue),

@@ -6,6 +6,8 @@ RetrieverError
 │   ├── UnreadableFile        broken or encrypted
 │   ├── NoText                nothing to index in it, such as a scanned PDF
 │   └── LimitExceeded         past a limit of size, nesting, pages, time or memory
+├── ParserFailed              a parser raised what it never should: a defect of ours
+├── ParsersClosed             the processes that parse have been ended: nothing is parsed any more
 ├── NotFound                  no such document, collection, version or job for this tenant
 ├── PreconditionFailed        If-Match named another version than the current one
 ├── Conflict                  a concurrent change got there first
@@ -20,6 +22,8 @@ RetrieverError
 │   └── BackupBroken          a backup is not whole, or is none
 └── IndexCorrupt              an index file fails its checksum; it is rebuilt from the store
 """
+
+from collections.abc import Sequence
 
 
 class RetrieverError(Exception):
@@ -44,6 +48,19 @@ class NoText(ParsingError):
 
 class LimitExceeded(ParsingError):
     """Parsing went past a limit: size, nesting, pages, time or memory."""
+
+
+class ParserFailed(RetrieverError):
+    """A parser raised what it never should, in a process of its own: `kind` is the error's, `places` what it passed."""
+
+    def __init__(self, kind: str, *, places: Sequence[str] = ()) -> None:
+        super().__init__(f"{kind} at {places[-1] if places else 'no place'}")
+        self.kind = kind
+        self.places = tuple(places)
+
+
+class ParsersClosed(RetrieverError):
+    """The processes that parse have been ended, as the service stops."""
 
 
 class NotFound(RetrieverError):

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -58,12 +59,21 @@ def real_reader():  # type: ignore[no-untyped-def]
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def parsers() -> Iterator:  # type: ignore[type-arg]
+    """The processes that parse, started once for all tests."""
+    from retriever.parsing.pool import Parsers
+
+    with closing(Parsers(workers=2)) as opened:
+        yield opened
+
+
 @pytest.fixture
-def make_lectern() -> Callable:  # type: ignore[type-arg]
+def make_lectern(parsers) -> Callable:  # type: ignore[type-arg]
     """Builds a Lectern with fakes where the models would be: `make=make_lectern` of `create_app`."""
     from app.wiring import build
 
-    return lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader())
+    return lambda settings: build(settings, encoder=HashingEncoder(), reader=OverlapReader(), parsers=parsers)
 
 
 @pytest.fixture

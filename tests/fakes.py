@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.types import Reading, ReadSpan
+from retriever.parsing import parse, parse_text
 from retriever.terms import terms
+from retriever.types import ParsedDocument
 
 _WORD = re.compile(r"[一-鿿]|\w+")
 
@@ -55,6 +57,17 @@ class HashingEncoder:
 @lru_cache(maxsize=50_000)
 def _direction(term: str, dimension: int) -> NDArray[np.float64]:
     return np.random.default_rng(zlib.crc32(term.encode("utf-8", "replace"))).standard_normal(dimension)
+
+
+class ParserHere:
+    """A parser of files in this process, without anything around it: for tests of other things, that start by the
+    dozen."""
+
+    def parse(self, data: bytes, *, filename: str | None = None, media_type: str | None = None) -> ParsedDocument:
+        return parse(data, filename=filename, media_type=media_type)
+
+    def parse_text(self, text: str, *, media_type: str = "text/plain") -> ParsedDocument:
+        return parse_text(text, media_type=media_type)
 
 
 class OverlapReader:

@@ -184,11 +184,10 @@ class LecternTarget:
             store.finish_job(TENANT, job.id, {"document": job.payload["document_id"]})
 
     def _begin(self, job: "Job") -> int:
-        from app.ingesting import parse_upload
         from retriever.chunking import split
 
         document_id = str(job.payload["document_id"])
         data, media_type, filename = self._lectern.store.file(TENANT, document_id, job_id=job.id)
-        parsed = parse_upload(data, filename, media_type)
+        parsed = self._lectern.ingesting.parsed(data, filename, media_type)
         chunks = split(parsed, count=self._lectern.encoder.count_word_pieces)
         return self._lectern.store.start_revision(TENANT, document_id, job.id, parsed, chunks)

@@ -83,11 +83,16 @@ def _read_text(kind: Format, text: str, *, limits: Limits, language: Language | 
         return parse_json_lines(normalize(text), limits=limits)
     if kind == "code" and language is not None and text.strip():
         return parse_code(normalize(text), language)
-    return parse_text(text, media_type=MARKDOWN if kind == "markdown" else "text/plain")
+    return parse_text(text, media_type=MARKDOWN if kind == "markdown" else "text/plain", limits=limits)
 
 
-def parse_text(text: str, *, media_type: str = "text/plain") -> ParsedDocument:
-    """The document of a text that was sent as text, plain or Markdown. Raises NoText where it is white space only."""
+def parse_text(text: str, *, media_type: str = "text/plain", limits: Limits = Limits()) -> ParsedDocument:
+    """The document of a text that was sent as text, plain or Markdown.
+
+    Raises NoText where it is white space only, LimitExceeded.
+    """
+    if len(text) > limits.characters:
+        raise LimitExceeded(f"the text has more than {limits.characters:,} characters")
     text = normalize(text)
     if not text.strip():
         raise NoText("the text is empty")

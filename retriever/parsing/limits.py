@@ -11,8 +11,24 @@ class Limits:
     expanded to packed bytes (looked at above 1 MB expanded only), `depth` of nested elements in HTML and XML.
     """
 
-    characters: int = 20_000_000
+    characters: int = 50_000_000
     pages: int = 10_000
     expanded_bytes: int = 500_000_000
     ratio: int = 200
     depth: int = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """What the process that parses a file may take, whatever its parser believes; past any it is killed.
+
+    `memory` is in bytes beyond what an idle one has. `seconds` are of processor time, so that a busy machine refuses
+    nothing that an idle one takes; by the clock a file gets `patience` times as long. A process reads `documents` files
+    and is then replaced, and earlier where it has kept more than `kept` bytes of memory beyond what it began with.
+    """
+
+    memory: int = 1_000_000_000
+    seconds: int = 120
+    patience: float = 4.0
+    documents: int = 200
+    kept: int = 100_000_000

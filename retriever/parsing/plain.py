@@ -154,15 +154,12 @@ def _without_contents(text: str, candidates: list[_Candidate]) -> list[_Candidat
     """Drops runs of headings with nothing between them, and near the start those whose titles come again."""
     kept: list[_Candidate] = []
     run: list[_Candidate] = []
+    early = [candidate for candidate in candidates if candidate.start < _CONTENTS_END]
+    again = _last_again(early, candidates)
     for number, candidate in enumerate(candidates):
         last = number + 1 == len(candidates)
         body = text[candidate.end : len(text) if last else candidates[number + 1].start].strip()
-        if (
-            candidate.start < _CONTENTS_END
-            and len(body) < _CONTENTS_TEXT
-            and not _PROSE.search(body)
-            and any(_same(candidate, other) for other in candidates[number + 1 :])
-        ):
+        if number < len(early) and again[number] > number and len(body) < _CONTENTS_TEXT and not _PROSE.search(body):
             run = []
             continue
         run.append(candidate)
@@ -174,14 +171,32 @@ def _without_contents(text: str, candidates: list[_Candidate]) -> list[_Candidat
     return kept
 
 
-def _same(first: _Candidate, second: _Candidate) -> bool:
-    """Whether two headings are of one chapter: the same words, or the words of one and a title after them."""
-    short, long = sorted((_words(first), _words(second)), key=len)
-    return first.kind == second.kind and long[: len(short)] == short
+def _last_again(early: list[_Candidate], candidates: list[_Candidate]) -> list[int]:
+    """For each of the first headings, the place of the last one that is of the same chapter, which may be itself.
+
+    That is: of the same kind, with the same words, or the words of one and a title after them. By tables instead of
+    pairs, whose number grows with the square of the headings.
+    """
+    whole = {_words(each): 0 for each in early}
+    begun = {words[:length]: 0 for words in whole for length in range(1, len(words) + 1)}
+    for number, candidate in enumerate(candidates):
+        words = _words(candidate)
+        if words in begun:  # an early one has these words, and maybe a title after them
+            begun[words] = number
+        for length in range(1, len(words) + 1):
+            if words[:length] in whole:
+                whole[words[:length]] = number
+            if words[:length] not in begun:
+                break  # no early one goes on like this
+    return [
+        max(whole[words], *(begun[words[:length]] for length in range(1, len(words) + 1)))
+        for words in map(_words, early)
+    ]
 
 
-def _words(candidate: _Candidate) -> list[str]:
-    return re.findall(r"\w+", candidate.title.casefold())
+def _words(candidate: _Candidate) -> tuple[str, ...]:
+    """The kind of a heading and its words."""
+    return (candidate.kind, *re.findall(r"\w+", candidate.title.casefold()))
 
 
 def _in_sequence(candidates: list[_Candidate]) -> list[_Candidate]:

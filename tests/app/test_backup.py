@@ -16,7 +16,7 @@ from retriever.errors import BackupBroken, Conflict, StorageFull, StoreCorrupt, 
 from retriever.store import backup as module
 from retriever.store import schema
 from retriever.store.backup import back_up, restore, verify
-from tests.fakes import HashingEncoder, OverlapReader
+from tests.fakes import HashingEncoder, OverlapReader, ParserHere
 from tests.retriever.library import TENANT, Library
 
 TEXTS = [f"alpha beta {n}\ngamma delta {n}" for n in range(3)]
@@ -210,7 +210,7 @@ def test_nothing_that_is_not_a_backup_is_written_over(saved: tuple[Library, Path
 
 
 def made(settings: Settings) -> Lectern:
-    return build(settings, encoder=HashingEncoder(), reader=OverlapReader())
+    return build(settings, encoder=HashingEncoder(), reader=OverlapReader(), parsers=ParserHere())
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -14,7 +14,7 @@ from app.local import opened
 from app.settings import Settings
 from app.wiring import Lectern, build
 from lectern import __version__
-from tests.fakes import HashingEncoder, OverlapReader
+from tests.fakes import HashingEncoder, OverlapReader, ParserHere
 
 LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
 
@@ -22,7 +22,7 @@ Run = Callable[..., int]
 
 
 def make(settings: Settings) -> Lectern:
-    return build(settings, encoder=HashingEncoder(), reader=OverlapReader())
+    return build(settings, encoder=HashingEncoder(), reader=OverlapReader(), parsers=ParserHere())
 
 
 @pytest.fixture

@@ -178,9 +178,9 @@ def _become(order: Mapping[str, Any]) -> None:
 
 def _with_fakes(settings: Any) -> Any:
     from app.wiring import build
-    from tests.fakes import HashingEncoder, OverlapReader
+    from tests.fakes import HashingEncoder, OverlapReader, ParserHere
 
-    return build(settings, encoder=HashingEncoder(), reader=OverlapReader())
+    return build(settings, encoder=HashingEncoder(), reader=OverlapReader(), parsers=ParserHere())
 
 
 @contextlib.contextmanager
