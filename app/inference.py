@@ -43,6 +43,10 @@ class TextEncoder(Protocol):
     def dimension(self) -> int:
         """The length of a vector."""
 
+    @property
+    def longest(self) -> int:
+        """Word pieces of a text up to which it is read whole; what comes after is cut off."""
+
     def encode_passages(self, texts: Sequence[str], /) -> Vectors:
         """Unit rows [N, D]."""
 
@@ -276,6 +280,11 @@ class LaneEncoder:
     def dimension(self) -> int:
         """The length of a vector."""
         return self._encoder.dimension
+
+    @property
+    def longest(self) -> int:
+        """Word pieces of a text up to which it is read whole."""
+        return self._encoder.longest
 
     def encode_passages(self, texts: Sequence[str], /) -> Vectors:
         """Unit rows [N, D], in the texts' order; sorted by length inside, so that slices hold like lengths."""

@@ -20,8 +20,9 @@ from app.connections import HEAD_BYTES, protocol
 from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
 from app.gate import Gate, check_exposure
 from app.middleware import BodyLimit, RequestLog, encode
-from app.routes import asking, collections, documents, jobs, page, running
+from app.routes import asking, collections, documents, jobs, page, running, v1
 from app.settings import Settings, load_settings
+from app.v1.errors import OpenAIErrors
 from app.wiring import Lectern, build
 from model.errors import ModelError
 from retriever.errors import RetrieverError
@@ -61,7 +62,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (asking, documents, collections, jobs, running, page):
+    for module in (asking, documents, collections, jobs, running, v1, page):
         app.include_router(module.router)
     for kind in (AppError, RetrieverError, ModelError):
         app.add_exception_handler(kind, _problem)
@@ -70,6 +71,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, timeout=settings.body_timeout)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(RequestLog)
+    app.add_middleware(OpenAIErrors)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
 

@@ -11,6 +11,9 @@ from app import schemas
 from app.problems import MEANINGS, MEDIA_TYPE
 from app.security import ROUTES
 from app.shapes import METADATA_SCHEMA, CollectionName, Title
+from app.v1 import schemas as v1_schemas
+from app.v1.errors import MEDIA_TYPE as V1_MEDIA_TYPE
+from app.v1.errors import is_ours
 
 REFERENCE = "#/components/schemas/{model}"
 _BODIES: tuple[type[BaseModel], ...] = (
@@ -25,6 +28,9 @@ _BODIES: tuple[type[BaseModel], ...] = (
     schemas.AdaptResult,
     schemas.BatchResult,
     schemas.Problem,
+    v1_schemas.ChatRequest,
+    v1_schemas.EmbeddingsRequest,
+    v1_schemas.ErrorReply,
 )
 EVENTS: dict[str, Any] = {
     "text/event-stream": {
@@ -42,9 +48,10 @@ EVENTS: dict[str, Any] = {
 _ALWAYS = (405, 500, 503)  # what any route may answer
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses for these error statuses, and those that any route may answer."""
-    problem = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
+def errors(*statuses: int, openai: bool = False) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for these error statuses, and those that any route may answer; with `openai`, in its shape."""
+    media_type, model = (V1_MEDIA_TYPE, v1_schemas.ErrorReply) if openai else (MEDIA_TYPE, schemas.Problem)
+    problem = {media_type: {"schema": _reference(model)}}
     found: dict[int | str, dict[str, Any]] = {}
     for status in sorted({*statuses, *_ALWAYS}):
         codes = sorted({meaning.code for meaning in MEANINGS.values() if meaning.status == status})
@@ -105,7 +112,7 @@ def _drop_framework_errors(document: dict[str, Any]) -> None:
     """FastAPI adds its own shape of a 422 to routes that do not name one; no route ever answers with it."""
     for operations in document["paths"].values():
         for operation in operations.values():
-            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
@@ -121,7 +128,8 @@ def _name_scopes(document: dict[str, Any]) -> None:
             scope = ROUTES.get(path, {}).get(method.upper())
             if scope is not None:
                 operation["security"] = [{"key": [scope]}]
-                operation["responses"].update({str(k): v for k, v in errors(401, 403, 429).items()})
+                refusals = errors(401, 403, 429, openai=is_ours(path))
+                operation["responses"].update({str(status): refusal for status, refusal in refusals.items()})
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

@@ -52,6 +52,8 @@ ROUTES: Mapping[str, Mapping[str, Scope | None]] = {
     "/v1/chat/completions": {"POST": "read"},
     "/v1/embeddings": {"POST": "read"},
     "/v1/models": {"GET": "read"},
+    "/v1/models/lectern/{name}": {"GET": "read"},
+    "/v1/models/{name}": {"GET": "read"},
 }
 
 

@@ -34,23 +34,41 @@ class Source(Protocol):
 
 def event(name: str, data: Mapping[str, Any], *, identifier: str | None = None, retry: int | None = None) -> bytes:
     """One event as it goes over the wire. Lone surrogates, which UTF-8 cannot hold, become question marks."""
+    return format_sse_event(event=name, data_str=_json(data), id=identifier, retry=retry)
+
+
+def unnamed(data: Mapping[str, Any]) -> bytes:
+    """An event without a name, as some clients want them."""
+    return format_sse_event(data_str=_json(data))
+
+
+def _json(data: Mapping[str, Any]) -> str:
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    safe = text.encode("utf-8", "replace").decode("utf-8")
-    return format_sse_event(event=name, data_str=safe, id=identifier, retry=retry)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
-async def streamed(source: Source) -> Response:
-    """The reply that streams a source. What fails before its first event is an error like any other."""
+def error_event(problem: Mapping[str, Any]) -> bytes:
+    """The last event of a stream that failed."""
+    return event("error", problem)
+
+
+async def streamed(source: Source, *, failed: Callable[[Mapping[str, Any]], bytes] = error_event) -> Response:
+    """The reply that streams a source. What fails before its first event is an error like any other.
+
+    What fails later ends it with what `failed` makes of the problem.
+    """
     try:
         first = await source.next()
     except BaseException:
         source.close()
         raise
-    return EventSourceResponse(_chunks(first, source), headers=HEADERS)
+    return EventSourceResponse(_chunks(first, source, failed), headers=HEADERS)
 
 
-async def _chunks(first: bytes | None, source: Source) -> AsyncIterator[bytes]:
-    """The chunks up to the end, or to an `error` event. Cancelled where the client is gone."""
+async def _chunks(
+    first: bytes | None, source: Source, failed: Callable[[Mapping[str, Any]], bytes]
+) -> AsyncIterator[bytes]:
+    """The chunks up to the end, or to an error as an event. Cancelled where the client is gone."""
     chunk = first
     try:
         while chunk is not None:
@@ -59,7 +77,7 @@ async def _chunks(first: bytes | None, source: Source) -> AsyncIterator[bytes]:
     except Exception as error:  # noqa: BLE001 - too late for another status: it goes out as an event
         if problems.meaning(error).status >= 500:
             telemetry.log("stream failed", level=40, error=error)
-        yield event("error", problems.problem_of(error, request_id=telemetry.request_id.get()))
+        yield failed(problems.problem_of(error, request_id=telemetry.request_id.get()))
     finally:
         source.close()
 
@@ -78,8 +96,12 @@ class Channel:
 
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         """Send an event, from the thread. Raises Cancelled once the client is gone."""
+        self.send(event(name, data))
+
+    def send(self, chunk: bytes) -> None:
+        """Send an event that is made already, from the thread. Raises Cancelled once the client is gone."""
         self.check()
-        self._chunks.append(event(name, data))
+        self._chunks.append(chunk)
         self._loop.call_soon_threadsafe(self._arrived.set)
 
     def progress(self, done: int, total: int | None, unit: str) -> None:

@@ -135,6 +135,11 @@ class MiniLMEncoder:
         """The length of a vector."""
         return self._dimension
 
+    @property
+    def longest(self) -> int:
+        """Word pieces of a text, without [CLS] and [SEP], up to which it is read whole."""
+        return MAX_PIECES - 2
+
     def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
         """Word pieces of each text, without [CLS] and [SEP]."""
         return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -50,6 +50,12 @@ class NamedEncoder:
         """W, the length of a vector."""
         return self._dimension
 
+    @property
+    def longest(self) -> int:
+        """Word pieces of a text, without special tokens, up to which it is read whole."""
+        special = self._model.tokenizer.num_special_tokens_to_add()
+        return int(self._model.max_seq_length or self._model.tokenizer.model_max_length) - int(special)
+
     def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
         """Word pieces of each text, without special tokens."""
         encoded = self._model.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]

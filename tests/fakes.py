@@ -36,6 +36,10 @@ class HashingEncoder:
     def dimension(self) -> int:
         return self._dimension
 
+    @property
+    def longest(self) -> int:
+        return 1_000
+
     def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         rows = [self._vector(text) for text in texts]
         self.encoded += len(rows)

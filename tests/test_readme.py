@@ -157,14 +157,20 @@ def test_what_it_shows_of_the_command_line_is_what_is_printed(
     assert hidden.sub("", capsys.readouterr().out) == hidden.sub("", shown)
 
 
+@pytest.mark.parametrize("program", blocks("python"), ids=lambda program: program.split()[1])
 def test_what_it_shows_of_python_is_what_is_printed(
-    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: str,
+    client: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LECTERN_URL", str(client.base_url))
     (tmp_path / "harbour.md").write_text(sample())
-    (program,) = blocks("python")
-    exec(compile(program, "README.md", "exec"), {})
+    client.post("/documents", files={"file": ("harbour.md", sample().encode())})
+    here = program.replace("http://127.0.0.1:8000", str(client.base_url).rstrip("/"))
+    exec(compile(here, "README.md", "exec"), {})
     assert capsys.readouterr().out == README.split(program)[1].split("```text\n")[1].split("```")[0]
 
 

@@ -25,7 +25,9 @@ def live(app: FastAPI) -> Iterator[tuple[httpx.Client, Server]]:
         assert thread.is_alive()
     port = server.servers[0].sockets[0].getsockname()[1]
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as client:
-        yield client, server
-    server.should_exit = True
-    thread.join(30)
+        try:
+            yield client, server
+        finally:
+            server.should_exit = True
+            thread.join(30)
     assert not thread.is_alive()

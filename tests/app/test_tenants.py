@@ -87,6 +87,10 @@ def as_lines(client: TestClient, names: Names, headers: dict[str, str]) -> list[
     return [client.post("/documents/batch", content=line, headers=sent)]
 
 
+EMBEDDINGS = (
+    lambda _: {"model": "lectern", "input": "gnu"},
+    lambda names: {"model": f"lectern/{names.collection}", "input": "gnu"},
+)
 SUMMARIES = (*sources()[:2], lambda names: {"document": names.document})
 CASES: dict[tuple[str, str], Call] = {
     ("POST", "/ask"): send("POST", "/ask", *sources(question=QUESTION)),
@@ -128,8 +132,10 @@ CASES: dict[tuple[str, str], Call] = {
     ("GET", "/jobs/{job_id}/events"): get("/jobs/{n.job}/events"),
     ("GET", "/metrics"): get("/metrics"),
     ("POST", "/v1/chat/completions"): send("POST", "/v1/chat/completions", chat),
-    ("POST", "/v1/embeddings"): send("POST", "/v1/embeddings", lambda _: {"model": "lectern", "input": "gnu"}),
+    ("POST", "/v1/embeddings"): send("POST", "/v1/embeddings", *EMBEDDINGS),
     ("GET", "/v1/models"): get("/v1/models"),
+    ("GET", "/v1/models/lectern/{name}"): get("/v1/models/lectern/{n.collection}"),
+    ("GET", "/v1/models/{name}"): get("/v1/models/{n.collection}"),
     ("GET", "/livez"): get("/livez"),
     ("GET", "/readyz"): get("/readyz"),
     ("GET", "/version"): get("/version"),

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 SECONDS = 45  # of requests: all the cases that the schemas' edges make, then random ones, then sequences
 DOCUMENT = json.loads(KEPT.read_text(encoding="utf-8"))
 OPERATIONS = [
-    pytest.param(method.upper(), operation, id=f"{method.upper()} {path}")
+    pytest.param(method.upper(), path, operation, id=f"{method.upper()} {path}")
     for path, operations in DOCUMENT["paths"].items()
     for method, operation in operations.items()
 ]
@@ -38,8 +38,8 @@ def test_every_path_that_is_let_through_and_is_served_is_described():
     assert described <= allowed
 
 
-@pytest.mark.parametrize(("method", "operation"), OPERATIONS)
-def test_every_operation_documents_the_errors_that_it_can_have(method, operation):
+@pytest.mark.parametrize(("method", "path", "operation"), OPERATIONS)
+def test_every_operation_documents_the_errors_that_it_can_have(method, path, operation):
     responses = operation["responses"]
     always = {"405", "500", "503"} | ({"401", "403", "429"} if operation.get("security") else set())
     assert always <= set(responses)
@@ -49,7 +49,10 @@ def test_every_operation_documents_the_errors_that_it_can_have(method, operation
         assert "422" in responses or "404" in responses
     for status, response in responses.items():
         if int(status) >= 400 and "ReadyReply" not in str(response):
-            assert list(response["content"]) == [MEDIA_TYPE], status
+            media_type, model = (
+                ("application/json", "ErrorReply") if path.startswith("/v1/") else (MEDIA_TYPE, "Problem")
+            )
+            assert response["content"] == {media_type: {"schema": {"$ref": f"#/components/schemas/{model}"}}}, status
             assert int(status) in {meaning.status for meaning in MEANINGS.values()}
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import model.encoder
-from model.encoder import MAX_PIECES, MiniLMEncoder, minilm_folder
+from model.encoder import MiniLMEncoder, minilm_folder
 from model.errors import WeightsCorrupt, WeightsMissing
 from model.named_encoder import NamedEncoder, load_encoder
 
@@ -32,6 +32,7 @@ def test_vectors_equal_those_of_sentence_transformers(exact_encoder: MiniLMEncod
     np.testing.assert_allclose(exact_encoder.encode_queries(TEXTS), named.encode_queries(TEXTS), atol=2e-6)
     assert exact_encoder.count_word_pieces(TEXTS) == named.count_word_pieces(TEXTS)
     assert exact_encoder.dimension == named.dimension == 384
+    assert exact_encoder.longest == named.longest
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
@@ -51,7 +52,7 @@ def test_a_text_has_the_same_vector_alone_and_among_others(exact_encoder: MiniLM
 
 
 def test_what_is_past_the_longest_length_is_cut_and_nothing_before_it(real_encoder: MiniLMEncoder) -> None:
-    fits = "word " * (MAX_PIECES - 2)
+    fits = "word " * real_encoder.longest
     vectors = real_encoder.encode_passages([fits, fits + "zebra", fits[:-5] + "zebra"])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=2e-6)
     assert not np.allclose(vectors[0], vectors[2], atol=1e-4)
