@@ -42,6 +42,7 @@ class SearchOptions(TypedDict, total=False):
     collection: str | None
     mode: Literal["hybrid", "sparse", "dense"] | None
     top_k: int | None  # 1 to 200
+    rerank: bool | None  # let the reader put the best 20 in order
     filters: Mapping[str, Any] | None
 
 

@@ -14,6 +14,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ import torch
 
 from model.realm import contrastive_loss, distillation_loss, inner_products
 from model.towers import Towers, Trained, save_towers, starting_towers
+from model.training.bank import Bank
 from model.training.loop import Loop, Measured
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
 from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
@@ -36,6 +38,7 @@ class Recipe:
     init: Path | None = None  # the folder of an earlier step; None: MiniLM as it ships
     step: Literal["contrastive", "distillation"] = "contrastive"
     mode: Literal["query", "full"] = "query"
+    negatives: Literal["batch", "all"] = "batch"  # all: every passage of the file; query-side alone
     trained: Trained = "adapter"
     steps: int = 1_000
     batch: int = 32
@@ -54,6 +57,8 @@ def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, f
     pairs, held = read_pairs(recipe.pairs), read_pairs(recipe.validation)
     if recipe.step == "distillation" and not all(pair.relevance for pair in pairs):
         raise ValueError(f"'{recipe.pairs}': distillation needs the reader's relevance of every passage")
+    if recipe.step == "distillation" and recipe.negatives == "all":
+        raise ValueError("distillation is about the passages of each pair: it has no negatives")
     towers = towers or starting_towers(mode=recipe.mode, trained=recipe.trained, rank=recipe.rank, init=recipe.init)
     before = measures(towers, held)
     loop: Loop[Towers, list[Pair]] = Loop(
@@ -70,6 +75,8 @@ def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, f
             yield [pairs[place] for place in places]
 
     loss = _distilled if recipe.step == "distillation" else _contrasted
+    if recipe.negatives == "all":
+        loss = partial(_contrasted_with_all, Bank(towers, pairs))
     towers = loop.run(batches, lambda trained, _, batch: loss(trained, batch, recipe.temperature))
     found = {"before": before, "after": measures(towers, held)}
     save_towers(towers, recipe.out)
@@ -77,7 +84,7 @@ def train(recipe: Recipe, towers: Towers | None = None) -> dict[str, dict[str, f
     return found
 
 
-def _contrasted(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Measured:
+def _contrasted(towers: Towers, pairs: list[Pair], temperature: float) -> Measured:
     texts, positive = candidates(pairs)
     queries = [pair.query for pair in pairs]
     scores = inner_products(towers.queries(queries), towers.passages(texts))
@@ -85,7 +92,14 @@ def _contrasted(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Me
     return Measured(loss=loss, pieces=towers.count([*queries, *texts]), shown={"contrastive": float(loss.detach())})
 
 
-def _distilled(towers: Towers, pairs: Sequence[Pair], temperature: float) -> Measured:
+def _contrasted_with_all(bank: Bank, towers: Towers, pairs: list[Pair], temperature: float) -> Measured:
+    queries = [pair.query for pair in pairs]
+    scores = inner_products(towers.queries(queries), bank.vectors)
+    loss = contrastive_loss(scores, bank.positive(pairs), temperature=temperature)
+    return Measured(loss=loss, pieces=towers.count(queries), shown={"contrastive": float(loss.detach())})
+
+
+def _distilled(towers: Towers, pairs: list[Pair], temperature: float) -> Measured:
     texts, _ = candidates(pairs)
     place = {text: index for index, text in enumerate(texts)}
     most = max(len(pair.passages) for pair in pairs)

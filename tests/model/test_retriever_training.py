@@ -61,6 +61,24 @@ def test_contrastive_training_learns_which_passage_answers_and_leaves_the_passag
     assert (recipe.out / "curve.png").stat().st_size > 0
 
 
+def test_with_all_passages_as_negatives_only_queries_are_encoded_in_a_step(recipe: Recipe) -> None:
+    towers = towers_of()
+    asked: list[int] = []
+    encode = towers.passages
+    towers.passages = lambda texts: asked.append(len(texts)) or encode(texts)  # type: ignore[assignment, func-returns-value]
+    found = train(replace(recipe, negatives="all", batch=3, steps=120), towers)
+    assert found["after"]["recall_at_1"] == 1.0
+    assert asked == [len(TOWNS)] * 3  # measured before, the bank, measured after: never in a step
+
+
+def test_all_negatives_are_refused_where_passages_change_or_where_there_are_none(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="passages change"):
+        train(replace(recipe, negatives="all", mode="full"), towers_of(full=True, trained="all"))
+    pairs = write_pairs(recipe.out.parent / "r.jsonl", relevance=True)
+    with pytest.raises(ValueError, match="no negatives"):
+        train(replace(recipe, negatives="all", step="distillation", pairs=pairs), towers_of())
+
+
 @pytest.mark.parametrize("trained", ["top", "all"])
 def test_full_training_moves_both_sides(recipe: Recipe, trained: Trained) -> None:
     towers = towers_of(full=True, trained=trained)
