@@ -13,6 +13,7 @@ async function ask(question) {
   under?.abort();
   const mine = (under = new AbortController());
   const state = byId("ask-state");
+  state.classList.remove("hidden");
   state.textContent = isEmpty() ? "There are no documents here yet, so nothing can be found…" : "Looking for passages…";
   byId("ask-form").setAttribute("aria-busy", "true");
   try {
@@ -20,6 +21,7 @@ async function ask(question) {
       if (name === "hits") state.textContent = reading(data.hits);
       if (name === "answer") {
         state.textContent = spoken(data);
+        state.classList.add("hidden"); // it is for screen readers: the answer itself is seen
         show(question, data);
       }
     }

@@ -5,6 +5,12 @@ import { byId } from "./dom.js";
 const SECONDS = 8;
 let timer = null;
 
+/** Copy a text, where the browser allows it (over HTTPS, and on this machine); whether it did. */
+export async function copy(text) {
+  await navigator.clipboard?.writeText(text);
+  return navigator.clipboard !== undefined;
+}
+
 /** Tell something that needs no answer. */
 export function tell(text) {
   clearTimeout(timer);

@@ -2,12 +2,13 @@
 
 import { address, ask, send } from "./api.js";
 import { byId, fill, make } from "./dom.js";
-import { tell } from "./notices.js";
+import { copy, tell } from "./notices.js";
 import { go, link, onRoute, placeOf, route } from "./route.js";
 import { chooseOpen, setOpen } from "./scope.js";
 import { TextWindow } from "./scroll.js";
 import { number, percent, place } from "./words.js";
 
+const STEPS = 200; // of the slider, from one end of a document to the other
 const MOST_CONTENTS = 2000; // entries of the list of contents
 const open = { id: null, document: null, outline: null, text: null, asked: 0 };
 let also = []; // citations of the last summary, marked wherever they stand
@@ -21,11 +22,12 @@ export function markAlso(citations) {
 
 async function show({ doc, start, end, version }) {
   const asked = (open.asked += 1);
-  if (byId("reader").hidden) opener = document.activeElement;
+  const focused = document.activeElement;
+  if (byId("reader").hidden) opener = focused;
   reveal(true);
   try {
     if (!isLoaded(doc, version)) await load(doc, version, asked);
-    if (asked === open.asked) await showPlace(start, end, asked);
+    if (asked === open.asked) await showPlace(start, end, asked, focused);
   } catch (error) {
     if (asked === open.asked) refuse(error, doc, version);
   }
@@ -43,16 +45,18 @@ async function load(id, version, asked) {
   open.text?.close();
   const exact = outline.version; // also where the link named none: what is shown does not change while it is read
   const read = async (start, end) => (await ask(`documents/${id}/text`, { query: { start, end, version: exact } })).text;
-  const text = new TextWindow(byId("text"), { read, length: outline.characters, pages: outline.pages });
+  const flows = !found.media_type.startsWith("text/x-"); // all but source code
+  const text = new TextWindow(byId("text"), { read, length: outline.characters, pages: outline.pages, flows });
   Object.assign(open, { id, document: found, outline, text });
   byId("reader-title").textContent = found.title;
   document.title = `${found.title} – Lectern`;
   byId("position").max = outline.characters;
+  byId("position").step = Math.max(1, Math.ceil(outline.characters / STEPS));
   setOpen({ id, title: found.title });
   showContents();
 }
 
-async function showPlace(start, end, asked) {
+async function showPlace(start, end, asked, focused) {
   const { outline, text } = open;
   const from = Math.min(start ?? 0, outline.characters);
   const to = Math.max(from, Math.min(end ?? from, outline.characters));
@@ -62,12 +66,13 @@ async function showPlace(start, end, asked) {
   const found = await text.show(from, to);
   if (asked !== open.asked) return;
   showPosition();
-  if (found === null) byId("reader-title").focus();
-  else {
-    found.tabIndex = -1;
-    found.focus({ preventScroll: true });
-  }
+  if ([focused, document.body].includes(document.activeElement)) focusOn(found); // else somebody went on meanwhile
   if (open.document.version !== outline.version) await showVersion(from, to, asked);
+}
+
+function focusOn(found) {
+  found?.setAttribute("tabindex", "-1");
+  (found ?? byId("reader-title")).focus({ preventScroll: true });
 }
 
 function mark(start = route().start, end = route().end) {
@@ -125,6 +130,8 @@ function showContents() {
 
 function showPosition() {
   if (open.text === null) return;
+  const box = byId("text");
+  document.querySelector("#reader footer").hidden = box.scrollHeight <= box.clientHeight; // all of it is seen
   const position = open.text.position;
   const page = at(open.outline.pages, position)?.number;
   const pages = open.outline.pages.at(-1)?.number;
@@ -202,14 +209,16 @@ export function startReader() {
     target.value = "";
   });
   byId("close-reader").addEventListener("click", () => go(placeOf(null)));
-  byId("reader").addEventListener("keydown", (event) => {
-    if (event.key === "Escape") go(placeOf(null));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || byId("reader").hidden || document.querySelector("dialog[open]")) return;
+    if (event.target === document.body || byId("reader").contains(event.target)) go(placeOf(null));
   });
   byId("ask-this").addEventListener("click", () => turnTo("ask", "question"));
   byId("summarize-this").addEventListener("click", () => turnTo("summarize", "length"));
   byId("copy-link").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(shownLink());
-    tell("The link is copied.");
+    if (await copy(shownLink())) return tell("The link is copied.");
+    go({ version: open.outline.version });
+    tell("The link is in the address bar.");
   });
   byId("download").addEventListener("click", () => download().catch((error) => tell(error.message)));
   NARROW.addEventListener("change", () => reveal(!byId("reader").hidden));

@@ -34,8 +34,8 @@ export function placeOf(cited) {
 /** Go there, as an entry of the history of its own. The same place again is shown again. */
 export function go(changes) {
   const there = link(changes);
-  if (there === window.location.hash) tell();
-  else window.location.hash = there;
+  if (there !== window.location.hash) window.history.pushState(null, "", there);
+  tell();
 }
 
 /** Call `listener(now, before)` for each place that is gone to. */

@@ -59,7 +59,7 @@ export function chooseOpen() {
 
 function show() {
   const options = [[ALL, `all of “${state.collection}” (${plural(state.documents, "document")})`]];
-  if (state.ticked.size > 0) options.push([TICKED, `the ticked ${plural(state.ticked.size, "document")}`]);
+  if (state.ticked.size > 0) options.push([TICKED, `the ${plural(state.ticked.size, "ticked document")}`]);
   if (state.open !== null) options.push([OPEN, `the open document: ${state.open.title}`]);
   const choice = options.some(([value]) => value === state.choice) ? state.choice : ALL;
   fill(byId("scope"), options.map(([value, text]) => make("option", { value, selected: value === choice }, text)));

@@ -1,5 +1,6 @@
 // A window onto a long text: pieces of it are read as they are scrolled to, and dropped when they are far away, so that
-// a novel costs no more than a page. Pieces begin and end at line breaks, so that no line is torn.
+// a novel costs no more than a page. Pieces begin and end at blank lines where
+// there are any, so that no paragraph is torn.
 
 import { count, indexAt } from "./codepoints.js";
 import { make } from "./dom.js";
@@ -7,6 +8,7 @@ import { nodesOf } from "./marks.js";
 
 const PIECE = 6000; // code points that are read at once: a few screens
 const BEFORE = 2000; // of the first piece, before the place that is shown
+const CUTS = ["\n\n", "\n", " "]; // where a piece may end, best first
 const NEAR = 1.5; // screens that are kept filled beyond what is seen
 const FAR = 6; // screens beyond which a piece is dropped
 
@@ -15,18 +17,17 @@ export class TextWindow {
   #box;
   #read;
   #length;
-  #pages;
-  #marks = [];
+  #shown; // how its text is to be shown: see nodesOf
   #pieces = []; // {start, end, text, node}, one after the other
   #turn = 0; // who began later makes the earlier stop
   #filling = null;
 
-  /** `read(start, end)` gives a range of the text, which has `length` code points; `pages` are `{number, start}`. */
-  constructor(box, { read, length, pages }) {
+  /** `read(start, end)` gives a range of the text, which has `length` code points; `pages` and `flows` as in nodesOf. */
+  constructor(box, { read, length, pages, flows }) {
     this.#box = box;
     this.#read = read;
     this.#length = length;
-    this.#pages = pages;
+    this.#shown = { marks: [], pages, flows };
     box.replaceChildren();
   }
 
@@ -42,7 +43,7 @@ export class TextWindow {
 
   /** Mark these ranges, `{start, end, kind}`, in what is there and in what comes. */
   mark(marks) {
-    this.#marks = marks;
+    this.#shown.marks = marks;
     for (const piece of this.#pieces) this.#render(piece);
   }
 
@@ -125,7 +126,7 @@ export class TextWindow {
   }
 
   #render(piece) {
-    piece.node.replaceChildren(...nodesOf(piece.text, piece.start, this.#marks, this.#pages));
+    piece.node.replaceChildren(...nodesOf(piece.text, piece.start, this.#shown));
   }
 
   #drop() {
@@ -180,20 +181,20 @@ function nodeAt(element, index) {
   return [last, last?.length ?? 0];
 }
 
-/** Where a piece begins whose text may lack its beginning: after the first line break of its first half, or a blank. */
+/** Where a piece begins whose text may lack its beginning: after the first blank line, line break or blank of its first half. */
 function headCut(text) {
-  for (const mark of ["\n", " "]) {
+  for (const mark of CUTS) {
     const found = text.slice(0, text.length / 2).indexOf(mark);
-    if (found >= 0) return found + 1;
+    if (found >= 0) return found + mark.length;
   }
   return 0;
 }
 
-/** Where a piece ends whose text may lack its end: after the last line break, or blank, of its second half. */
+/** Where a piece ends whose text may lack its end: after the last blank line, line break or blank of its second half. */
 function tailCut(text, least) {
-  for (const mark of ["\n", " "]) {
+  for (const mark of CUTS) {
     const found = text.lastIndexOf(mark);
-    if (found >= Math.max(least, text.length / 2)) return found + 1;
+    if (found >= Math.max(least, text.length / 2)) return found + mark.length;
   }
   return text.length;
 }

@@ -19,36 +19,46 @@ function current() {
   return shown.collection ?? "default";
 }
 
+/** Read the list of collections anew; whether the shown one is there: it comes to be with its first document. */
 async function showCollections() {
   const { collections } = await ask("collections", { query: { limit: 1000 } });
   const counts = new Map(collections.map((each) => [each.name, each.documents]));
-  if (!counts.has(current())) counts.set(current(), 0);
+  const known = counts.has(current());
+  if (!known) counts.set(current(), 0);
   const names = [...counts.keys()].sort((a, b) => a.localeCompare(b));
   const option = (name) => make("option", { value: name, selected: name === current() }, name);
   fill(byId("collection"), names.map(option), make("option", { value: NEW }, "a new one…"));
   setCollection(current(), counts.get(current()));
+  if (shown.load === 1 && counts.get(current()) === 0) byId("shelf-toggle").click(); // on a narrow screen: the place to begin
+  return known;
 }
 
-/** Read the list anew; with `more`, its next page. */
-async function refresh({ more = false } = {}) {
+/** Read the list anew; with `more`, its next page; `arrived` is shown wherever it stands in the list. */
+async function refresh({ more = false, arrived = null } = {}) {
   const load = (shown.load += 1);
   try {
-    await showCollections();
+    const known = await showCollections();
     const query = { collection: current(), limit: PAGE, cursor: more ? shown.cursor : null };
-    const page = await ask("documents", { query }).catch((error) => {
-      if (error.status === 404) return { documents: [], next_cursor: null }; // a collection comes to be with its first
-      throw error;
-    });
+    const page = known ? await ask("documents", { query }) : { documents: [], next_cursor: null };
     if (load !== shown.load) return; // a later one is under way
     if (!more) shown.documents.clear();
     for (const document of page.documents) shown.documents.set(document.id, document);
     shown.cursor = page.next_cursor;
+    if (arrived !== null && !shown.documents.has(arrived)) await showFirst(arrived);
     showDocuments();
     if (page.documents.some((each) => each.status === "pending")) setTimeout(() => again(load), AGAIN_MS);
   } catch (error) {
     const retry = make("button", { type: "button", onclick: () => refresh() }, "Try again");
     fill(byId("shelf-state"), `${error.message} `, retry);
   }
+}
+
+async function showFirst(id) {
+  const document = await ask(`documents/${id}`).catch((error) => {
+    if (error.status === 404) return null; // deleted since
+    throw error;
+  });
+  if (document?.collection === current()) shown.documents = new Map([[id, document], ...shown.documents]);
 }
 
 function again(load) {
@@ -70,7 +80,7 @@ function row(document) {
   box.checked = isTicked(document.id);
   box.disabled = document.version === null;
   box.addEventListener("change", () => tick(document, box.checked));
-  const button = make("button", { type: "button", class: "quiet", "aria-label": `Delete ${document.title}` }, "Delete");
+  const button = make("button", { type: "button", class: "quiet", "aria-label": `Delete ${document.title}`, title: "Delete" }, "✕");
   button.addEventListener("click", () => remove(document));
   return make("li", { "data-document": document.id }, box, open, button, about(document), warnings(document));
 }
@@ -125,7 +135,7 @@ export function startShelf() {
     go({ collection: name, ...placeOf(null) });
   });
   byId("more-documents").addEventListener("click", () => refresh({ more: true }));
-  startIntake(current, () => refresh());
+  startIntake(current, ({ id }) => refresh({ arrived: id }));
   onRoute(({ collection }) => {
     if ((collection ?? "default") === shown.collection) return;
     shown.collection = collection ?? "default";

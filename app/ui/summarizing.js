@@ -4,6 +4,7 @@ import { stream } from "./api.js";
 import { coverage } from "./coverage.js";
 import { byId, fill, make } from "./dom.js";
 import { placeLink } from "./links.js";
+import { copy, tell } from "./notices.js";
 import { markAlso } from "./reader.js";
 import { source } from "./scope.js";
 import { duration, number, percent, place, plural } from "./words.js";
@@ -119,8 +120,9 @@ function copying(reply) {
   if (reply.sentences.length === 0) return null;
   const button = make("button", { type: "button", class: "quiet" }, "Copy the text");
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(reply.summary);
-    button.textContent = "Copied";
+    if (await copy(reply.summary)) return tell("The summary is copied.");
+    window.getSelection().selectAllChildren(byId("summary").querySelector(".sentences"));
+    tell("The summary is selected: copy it from there.");
   });
   return make("p", { class: "buttons" }, button);
 }

@@ -41,7 +41,9 @@ def replaced(text: str, old: str, new: str) -> str:
 class Gateway:
     """A running nginx with the shipped configuration; only addresses and folders are changed."""
 
-    def __init__(self, folder: Path, upstream: str, *, tls: Path | None = None, buffering: bool = False) -> None:
+    def __init__(
+        self, folder: Path, upstream: str, *, tls: Path | None = None, buffering: bool = False, prefix: str = ""
+    ) -> None:
         self.port, self.tls_port = free_port(), free_port()
         (folder / "lectern").mkdir(parents=True)
         main = replaced((CONFIGURATION / "nginx.conf").read_text(), "server lectern:8000;", f"server {upstream};")
@@ -56,6 +58,9 @@ class Gateway:
         proxy = (CONFIGURATION / "proxy.conf").read_text()
         if buffering:
             proxy = replaced(proxy, "proxy_buffering off;", "proxy_buffering on;")
+        if prefix:  # which this gateway strips: the service is told it by LECTERN_ROOT_PATH
+            proxy = replaced(proxy, "location / {", f"location {prefix}/ {{")
+            proxy = replaced(proxy, "proxy_pass http://lectern;", "proxy_pass http://lectern/;")
         (folder / "lectern" / "proxy.conf").write_text(proxy)
         self.upstream = upstream
         self.access_log = folder / "access.log"

@@ -13,7 +13,8 @@ import pytest
 from tests.app.served import ROOT, Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 15_000
+PREFIX = "/tools/lectern"
 
 
 @pytest.fixture(scope="package")
@@ -33,8 +34,8 @@ def browser() -> Iterator:  # type: ignore[type-arg]
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service with fakes for models, which takes in a long text at once."""
-    server = Server(tmp_path_factory.mktemp("ui"))
+    """A service with fakes for models, which takes in a long text at once; a gateway may serve it under `PREFIX`."""
+    server = Server(tmp_path_factory.mktemp("ui"), root_path=PREFIX)
     yield server
     server.stop()
 

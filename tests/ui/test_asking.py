@@ -74,7 +74,7 @@ def test_the_ticked_documents_alone_are_asked(open_page, add):
     add("The mill stands at Stony Ford. Its rent is silver.", name="mill.txt", collection="ticked")
     page = open_page(collection="ticked")
     page.get_by_label("Ask mill").check()
-    assert page.locator("#scope option:checked").inner_text() == "the ticked 1 document"
+    assert page.locator("#scope option:checked").inner_text() == "the 1 ticked document"
     assert ask(page, "How long may a visiting boat stay?").locator(".answer").inner_text() != "three nights"
     page.get_by_label("Ask mill").uncheck()
     assert "all of “ticked” (2 documents)" in page.locator("#scope option:checked").inner_text()

@@ -1,5 +1,7 @@
 """The open document: a window onto a long text, its place in the address, and its versions."""
 
+import textwrap
+
 import pytest
 
 from tests.ui.texts import HARBOUR, long_text
@@ -121,7 +123,8 @@ def test_the_copied_link_opens_the_same_place_for_somebody_else(open_page, add):
 def test_an_old_version_is_shown_as_cited_and_leads_to_the_place_in_the_current_one(open_page, add, service):
     document = add(HARBOUR, name="old.md", collection="versions")
     changed = "A new preface 🐦.\n\n" + HARBOUR
-    service.client.put(f"/documents/{document['id']}?wait=60", files={"file": ("old.md", changed.encode())})
+    sent = {"files": {"file": ("old.md", changed.encode())}, "data": {"collection": "versions"}}
+    assert service.client.put(f"/documents/{document['id']}?wait=60", **sent).status_code == 200
     page = open_page(collection="versions", **place(document, HARBOUR, "two blasts"))
     notice = page.locator("#reader-notice")
     notice.get_by_text("This is an older version.").wait_for()
@@ -138,3 +141,19 @@ def test_a_document_that_is_gone_is_said_to_be_gone(open_page):
     page.get_by_text("There is no such document.").wait_for()
     page.keyboard.press("Escape")
     page.locator("#reader").wait_for(state="hidden")
+
+
+def test_lines_that_a_file_was_wrapped_at_flow_on_and_the_text_is_the_same(open_page, add):
+    prose = "\n".join(textwrap.wrap("It was the whiteness of the whale that above all things appalled me. " * 20, 60))
+    verse = "\n".join(["Thou fillest from the winged chalice", "The soul with every joy", "And thirsts"])
+    text = f"{prose}\n\n{verse}\n"
+    document = add(text, name="wrapped.txt", collection="flow")
+    page = open_page(collection="flow", doc=document["id"])
+    page.locator("#text .piece").wait_for()
+    assert seen(page) == text
+    assert page.locator("#text .soft").count() == prose.count("\n")
+    lines = page.locator("#text .piece").evaluate(
+        "piece => { const range = document.createRange(); range.selectNodeContents(piece);"
+        " return new Set([...range.getClientRects()].map((each) => Math.round(each.bottom))).size; }"
+    )
+    assert lines < text.count("\n") - 2

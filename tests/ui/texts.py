@@ -29,6 +29,6 @@ def long_text(paragraphs: int) -> str:
     for index in range(paragraphs):
         if index % 10 == 0:
             parts.append(f"# Chapter {index // 10 + 1}")
-        words = " ".join(f"word{index}x{place}" for place in range(60))
+        words = " ".join(f"word{(index * 31 + place * place) % 997}" for place in range(60))
         parts.append(f"This is paragraph {index} of the long text {'🦜' * (index % 3)}: {words}.")
     return "\n\n".join(parts) + "\n"
