@@ -52,23 +52,6 @@ def temporary(settings: Settings, *, make: Make = build) -> Iterator[Lectern]:
             yield lectern
 
 
-def files_under(paths: Iterable[Path]) -> list[Path]:
-    """The files that are named, and for a directory all in it, sorted; what begins with a dot is passed over.
-
-    Raises FileNotFoundError.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = (each for each in sorted(path.rglob("*")) if each.is_file())
-            found.extend(each for each in inside if not any(p.startswith(".") for p in each.relative_to(path).parts))
-        elif path.exists():
-            found.append(path)
-        else:
-            raise FileNotFoundError(f"no file '{path}'")
-    return list(dict.fromkeys(found))
-
-
 def add(lectern: Lectern, path: Path, *, collection: str, progress: Progress) -> tuple[str, bool]:
     """Store and index a file; its document's id, and whether anything changed.
 
@@ -106,6 +89,12 @@ def search(lectern: Lectern, request: SearchRequest) -> SearchReply:
     return lectern.finder.search(DEFAULT_TENANT, request).model_copy(update=_identifier())
 
 
+def summarize(lectern: Lectern, request: SummarizeRequest, *, progress: Progress) -> SummarizeReply:
+    """A summary of what is stored."""
+    reply = lectern.summarizing.summarize(DEFAULT_TENANT, request, progress=progress)
+    return reply.model_copy(update=_identifier())
+
+
 def summarize_files(
     paths: Iterable[Path], request: SummarizeRequest, *, settings: Settings, progress: Progress
 ) -> tuple[SummarizeReply, list[SourceText]]:
@@ -139,12 +128,17 @@ def adapt(lectern: Lectern, collection: str, request: AdaptRequest, *, progress:
     return AdaptResult.model_validate(_follow(lectern, job.id, progress).result)
 
 
-def _follow(lectern: Lectern, job_id: str, progress: Progress) -> Job:
+def settled(lectern: Lectern, job_id: str, *, progress: Progress) -> Job:
+    """A job once it is over, however it ended. Raises NotFound."""
     while True:
         job = lectern.jobs.wait(DEFAULT_TENANT, job_id, timeout=POLL_SECONDS)
         progress(job.done, job.total, job.unit or "passages")
         if job.status in OVER:
-            break
+            return job
+
+
+def _follow(lectern: Lectern, job_id: str, progress: Progress) -> Job:
+    job = settled(lectern, job_id, progress=progress)
     if job.status != "succeeded":
         raise JobFailed(job.problem or {"detail": f"the job was {job.status}"})
     return job

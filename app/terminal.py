@@ -1,22 +1,32 @@
 """What the command line shows: answers and summaries with their places, and progress on a terminal."""
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from app.schemas import AskReply, Citation, SearchReply, SummarizeReply
+    from lectern import Answer, Citation, Hit, Search, Summary
 
+_ESCAPES = re.compile("\x1b\\[[0-9]*m")
 LONGEST_CONTEXT = 400  # characters of the sentence around a quote that are shown
 
-Place = Callable[["Citation"], str]
+Place = Callable[["Citation | Hit"], str]
+COLOURS = {"bold": 1, "red": 31, "green": 32, "yellow": 33}
+STATES = {"indexed": "green", "succeeded": "green", "failed": "red", "cancelled": "yellow"}
 
 
 def say(text: str = "") -> None:
     """A line of the result, on standard output."""
-    sys.stdout.write(text + "\n")
+    write(text + "\n")
+
+
+def write(text: str) -> None:
+    """Part of the result as it is, on standard output. What its encoding lacks becomes a question mark."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def note(text: str) -> None:
@@ -24,12 +34,27 @@ def note(text: str) -> None:
     sys.stderr.write(f"lectern: {text}\n")
 
 
+def fail(text: str) -> None:
+    """Why the work cannot be done, on standard error."""
+    sys.stderr.write(f"{styled('lectern:', 'red', sys.stderr)} {text}\n")
+
+
+def styled(text: str, colour: str, stream: TextIO) -> str:
+    """A text in a colour, or bold, where the stream is a terminal that shows it."""
+    return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if colours(stream) else text
+
+
+def state(status: str) -> str:
+    """A document's or a job's state, in its colour."""
+    return styled(status, STATES[status], sys.stdout) if status in STATES else status
+
+
 def colours(stream: TextIO) -> bool:
     """Whether a stream is a terminal on which words may be emphasized."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
-def show_answer(reply: "AskReply", *, place: Place) -> None:
+def show_answer(reply: "Answer", *, place: Place) -> None:
     """The answer and where it stands, or that the documents do not say."""
     bold = colours(sys.stdout)
     if reply.answer is None:
@@ -45,7 +70,7 @@ def show_answer(reply: "AskReply", *, place: Place) -> None:
         say(f"  {one_line(other.answer)}  ({_percent(other.confidence)})  {where}")
 
 
-def show_summary(reply: "SummarizeReply", *, place: Place) -> None:
+def show_summary(reply: "Summary", *, place: Place) -> None:
     """The summary, where its sentences stand, and how much was read for it."""
     say(reply.summary)
     if not reply.sentences:
@@ -57,7 +82,7 @@ def show_summary(reply: "SummarizeReply", *, place: Place) -> None:
     say(f"\nRead {coverage.characters_read:,} of {coverage.characters_total:,} characters.")
 
 
-def show_hits(reply: "SearchReply", *, place: Callable[[Any], str]) -> None:
+def show_hits(reply: "Search", *, place: Place) -> None:
     """Passages, best first, with their places."""
     for number, hit in enumerate(reply.hits, start=1):
         say(f"{number}. {place(hit)}  (score {hit.score:.3f})\n   {_shortened(one_line(hit.text), LONGEST_CONTEXT)}\n")
@@ -71,6 +96,22 @@ def show_measures(measures: Mapping[str, Any]) -> None:
             say(f"{name:18} {shown}")
         else:
             say(f"{name:22} {_number(value)}")
+
+
+def show_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows under their names, in columns; nothing where there are none. The last column may be of any length."""
+    table = [[styled(name, "bold", sys.stdout) for name in names], *rows]
+    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
+    for row in table if rows else ():
+        cells = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        say("  ".join(cells).rstrip())
+
+
+def show_fields(fields: Mapping[str, str]) -> None:
+    """A field a line, under their names."""
+    width = max(map(len, fields))
+    for name, value in fields.items():
+        say(f"{name:{width}}  {value}".rstrip())
 
 
 @contextmanager
@@ -111,6 +152,11 @@ def _context(citation: "Citation", *, on: bool) -> str:
 
 def _bold(text: str, *, on: bool) -> str:
     return f"\x1b[1m{text}\x1b[0m" if on else text
+
+
+def _width(cell: str) -> int:
+    """The columns that a cell takes on a terminal, as far as these words go."""
+    return len(_ESCAPES.sub("", cell))
 
 
 def _shortened(text: str, longest: int) -> str:

@@ -144,7 +144,7 @@ class AsyncSender:
                 return result
             try:
                 reply = await self._carried_out(step)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 resume = partial(work.throw, error)
             else:
                 resume = partial(work.send, reply)
@@ -154,7 +154,7 @@ class AsyncSender:
         while not track.over:
             patience = self.where.patience()
             reply = await self.run(track.opened(patience))
-            broken: httpx.TransportError | None = None
+            broken: httpx.RequestError | None = None
             try:
                 if not streams.is_stream(reply):
                     return
@@ -164,7 +164,7 @@ class AsyncSender:
                             yield each
                         if track.over:
                             return
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 broken = error
             finally:
                 await reply.aclose()

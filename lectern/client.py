@@ -140,7 +140,7 @@ class Sender:
                 return result
             try:
                 reply = self._carried_out(step)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 resume = partial(work.throw, error)
             else:
                 resume = partial(work.send, reply)
@@ -150,7 +150,7 @@ class Sender:
         while not track.over:
             patience = self.where.patience()
             reply = self.run(track.opened(patience))
-            broken: httpx.TransportError | None = None
+            broken: httpx.RequestError | None = None
             try:
                 if not streams.is_stream(reply):
                     return
@@ -158,7 +158,7 @@ class Sender:
                     yield from track.take(event)
                     if track.over:
                         return
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 broken = error
             finally:
                 reply.close()

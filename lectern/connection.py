@@ -41,6 +41,10 @@ class Connection:
         """Raise ValueError for what cannot work."""
         if not self.url.startswith(("http://", "https://")):
             raise ValueError("the address of the service begins with http:// or https://")
+        try:
+            httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"the address of the service is not one: {error}") from error
         if min(self.timeout, self.deadline) <= 0 or self.retries < 0 or self.backoff < 0:
             raise ValueError("timeout and deadline are more than 0 seconds, retries and backoff at least 0")
 
@@ -60,12 +64,17 @@ class Connection:
         return Patience(until=until, timeout=self.timeout, retries=self.retries, backoff=self.backoff)
 
 
+def named() -> str | None:
+    """The address in LECTERN_URL."""
+    return os.environ.get("LECTERN_URL") or None
+
+
 def connection(
     url: str | None, key: str | None, *, timeout: float, deadline: float, retries: int, backoff: float
 ) -> Connection:
     """What was said, else LECTERN_URL and LECTERN_KEY, else the service of this machine. Raises ValueError."""
     return Connection(
-        url=(url or os.environ.get("LECTERN_URL") or DEFAULT_URL).rstrip("/"),
+        url=(url or named() or DEFAULT_URL).rstrip("/"),
         key=key or os.environ.get("LECTERN_KEY") or None,
         timeout=timeout,
         deadline=deadline,

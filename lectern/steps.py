@@ -83,7 +83,7 @@ def sent(call: Call[Any], patience: Patience, *, retries: int | None = None) -> 
         failure: LecternError
         try:
             reply: httpx.Response = yield Send(call=call, timeout=_silence(call, patience))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             unsent = isinstance(error, UNSENT)
             lost = lost or not unsent
             failure, asked = _no_connection(error), 0.0
@@ -207,7 +207,7 @@ def _failure(reply: httpx.Response) -> LecternError:
     return UnexpectedReply(f"{status} {reply.reason_phrase}, but not from Lectern", status=status)
 
 
-def _no_connection(error: httpx.TransportError) -> NoConnection:
+def _no_connection(error: httpx.RequestError) -> NoConnection:
     place = error.request.url.copy_with(path="/", query=None)
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, UNSENT):
         return NoConnection(f"no reply from {place} in time")

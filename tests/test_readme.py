@@ -186,3 +186,18 @@ def test_its_methods_of_a_client_are_those_that_there_are() -> None:
         for group in ("documents", "collections", "jobs"):
             there |= {f"{group}.{name}" for name in dir(getattr(each, group)) if not name.startswith("_")}
         assert listed == there
+
+
+def test_what_it_shows_of_a_service_from_the_terminal_is_what_is_printed(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LECTERN_URL", str(client.base_url))
+    (tmp_path / "harbour.md").write_text(sample())
+    section = README.split("### A running service from the terminal")[1]
+    for line in section.split("```sh\n")[1].split("```")[0].splitlines():
+        if line.startswith(".venv/bin/lectern"):
+            assert cli.main(shlex.split(line.split("  #")[0])[1:]) == 0
+    shown = section.split("```text\n")[1].split("```")[0]
+    volatile = re.compile(r"\d+% sure|file-\w+")
+    assert volatile.sub("", capsys.readouterr().out) == volatile.sub("", shown)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,9 @@ from lectern import __version__
 from tests.fakes import HashingEncoder, OverlapReader, ParserHere
 
 LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
+
+UNSAID: dict[str, Any] = {"collection": "default", "media_type": None, "title": None, "metadata": {}}
+UNSAID |= {"deduplicate": False}
 
 Run = Callable[..., int]
 
@@ -193,13 +197,70 @@ def test_a_summary_names_the_lines_of_its_sentences(
 def test_version_is_the_one_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("version") == 0
     assert capsys.readouterr().out == f"lectern {__version__}\n"
+    assert run("version", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "lectern", "version": __version__}
+
+
+def test_documents_and_jobs_of_the_data_directory_are_looked_after_without_a_model(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("ingest", "lease.md", "--collection", "mills", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"added": 1, "unchanged": 0, "refused": 0, "refusals": []}
+    assert main(["docs", "list", "--collection", "mills", "--json"], make=None) == 0
+    (document,) = json.loads(capsys.readouterr().out)["documents"]
+    assert (document["title"], document["status"], document["collection"]) == ("Lease", "indexed", "mills")
+    assert main(["docs", "show", document["id"]]) == 0
+    assert f"version        {document['version']}\n" in capsys.readouterr().out
+    assert main(["docs", "text", document["id"], "--start", "2", "--end", "7"]) == 0
+    assert capsys.readouterr().out == "Lease"
+    assert main(["jobs", "list", "--json"]) == 0
+    (job,) = json.loads(capsys.readouterr().out)["jobs"]
+    assert (job["status"], job["progress"]["unit"]) == ("succeeded", "passages")
+    for words in (["show"], ["wait"], ["cancel"]):
+        assert main(["jobs", *words, job["id"]]) == 0
+        assert "status    succeeded\n" in capsys.readouterr().out
+    assert main(["docs", "delete", document["id"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"deleted": [document["id"]]}
+    assert run("ask", "--collection", "mills", "What is the yearly rent of the mill?") == 1
+    assert run("docs", "list", "--collection", "nowhere") == 2
+
+
+def test_a_job_that_was_left_is_carried_on_by_who_waits_for_it(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = make(Settings(data_dir=tmp_path / "data"))
+    taken = left.store.accept("default", data=LEASE.encode(), filename="lease.md", **UNSAID)
+    left.close()  # before its jobs were started
+    assert run("jobs", "list", "--status", "queued", "--json") == 0
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)["jobs"]] == [taken.job_id]
+    assert run("jobs", "wait", str(taken.job_id)) == 0
+    assert run("docs", "show", taken.document.id, "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["status"] == "indexed"
+
+
+def test_documents_are_not_deleted_under_a_service_that_runs(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("ingest", "lease.md") == 0
+    with opened(Settings(data_dir=tmp_path / "data"), make=make):
+        assert run("docs", "list", "--json") == 0
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])["documents"][0]["id"]
+        assert run("docs", "delete", found) == 2
+    assert "another Lectern uses" in capsys.readouterr().err
+
+
+def test_what_is_stored_is_summarized_where_no_file_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ingest", "lease.md", "--collection", "mills") == 0
+    capsys.readouterr()
+    assert run("summarize", "--collection", "mills", "--sentences", "1", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["sentences"]) == 1
 
 
 def test_nothing_heavy_is_imported_to_show_help() -> None:
     script = (
         "import sys\nfrom app.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'numpy', 'fastapi', 'pydantic', 'sqlalchemy', 'faiss', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'fastapi', 'pydantic', 'sqlalchemy', 'httpx', 'rich', 'shtab'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)

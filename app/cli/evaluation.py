@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli_support import CommandError, print_json, settings_of
+from app.cli.support import CommandError, print_json, settings_of
 
 if TYPE_CHECKING:
     from app.evaluation import ProgressLine

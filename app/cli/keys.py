@@ -2,16 +2,15 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli_support import print_json, settings_of
+from app.cli.support import print_json, store_of
 
 if TYPE_CHECKING:
     from app.local import Make
-    from retriever.store import Key, Store
+    from retriever.store import Key
 
 LIMITS = {"requests_per_minute": "requests a minute", "documents": "documents", "bytes": "bytes of documents"}
 
@@ -56,7 +55,7 @@ def _create(arguments: argparse.Namespace, make: "Make | None") -> int:
         **{limit: getattr(arguments, limit) for limit in LIMITS},
     )
     minted = mint(terms)
-    with _store(arguments) as store:
+    with store_of(arguments) as store:
         first = not store.has_keys()
         store.add_key(minted.key)
     if arguments.json:
@@ -70,7 +69,7 @@ def _create(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 
 def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
-    with _store(arguments) as store:
+    with store_of(arguments) as store:
         found = store.keys()
     if arguments.json:
         print_json([_shown(key) for key in found])
@@ -83,31 +82,13 @@ def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 
 def _revoke(arguments: argparse.Namespace, make: "Make | None") -> int:
-    with _store(arguments) as store:
+    with store_of(arguments) as store:
         key = store.revoke_key(arguments.id)
     if arguments.json:
         print_json(_shown(key))
     else:
         terminal.say(f"{key.id} is {_state(key)}")
     return 0
-
-
-@contextmanager
-def _store(arguments: argparse.Namespace) -> "Iterator[Store]":
-    """The store alone, beside a running service too; only one that nobody uses is changed to today's schema."""
-    from retriever.durable import hold
-    from retriever.errors import StoreOlder
-    from retriever.store import Store
-
-    settings = settings_of(arguments)
-    with ExitStack() as stack:
-        try:
-            store = Store(settings.store_url, migrating=False)
-        except StoreOlder:
-            stack.enter_context(hold(settings.data_dir / "lock"))
-            store = Store(settings.store_url)
-        stack.callback(store.close)
-        yield store
 
 
 def _shown(key: "Key") -> dict[str, Any]:
