@@ -141,7 +141,7 @@ def parse_json(body: bytes) -> Any:
         _check_depth(value, MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         raise Malformed("the body is not valid JSON in UTF-8") from error
-    return _scrubbed(value) if "\\ud" in text or "\\uD" in text else value
+    return scrubbed(value) if "\\ud" in text or "\\uD" in text else value
 
 
 def validated(model: type[M], value: Any) -> M:
@@ -257,11 +257,12 @@ def _check_depth(value: Any, left: int) -> None:
         _check_depth(item, left - 1)
 
 
-def _scrubbed(value: Any) -> Any:
+def scrubbed(value: Any) -> Any:
+    """A JSON value without lone surrogates, which UTF-8 cannot hold: each becomes U+FFFD."""
     if isinstance(value, str):
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
+        return [scrubbed(item) for item in value]
     if isinstance(value, dict):
-        return {_scrubbed(key): _scrubbed(item) for key, item in value.items()}
+        return {scrubbed(key): scrubbed(item) for key, item in value.items()}
     return value

@@ -22,6 +22,7 @@ from app.gate import Gate, check_exposure
 from app.middleware import BodyLimit, RequestLog, encode
 from app.routes import asking, collections, documents, jobs, page, running, v1
 from app.settings import Settings, load_settings
+from app.tools.http import Tools
 from app.v1.errors import OpenAIErrors
 from app.wiring import Lectern, build
 from model.errors import ModelError
@@ -46,6 +47,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
             opening = asyncio.create_task(_keep_opening(app, lectern, stopping))
             yield
             stopping.set()
+            await tools.close()
             await opening
         finally:
             await run_in_threadpool(lectern.close)
@@ -64,6 +66,8 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     )
     for module in (asking, documents, collections, jobs, running, v1, page):
         app.include_router(module.router)
+    tools = Tools(settings)
+    app.router.add_route(tools.path, tools, methods=["POST"], include_in_schema=False)  # type: ignore[arg-type]
     for kind in (AppError, RetrieverError, ModelError):
         app.add_exception_handler(kind, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

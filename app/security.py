@@ -49,6 +49,7 @@ ROUTES: Mapping[str, Mapping[str, Scope | None]] = {
     "/jobs": {"GET": "read"},
     "/jobs/{job_id}": {"GET": "read", "DELETE": "write"},
     "/jobs/{job_id}/events": {"GET": "read"},
+    "/mcp": {"POST": "read"},  # a tool that writes asks for more
     "/v1/chat/completions": {"POST": "read"},
     "/v1/embeddings": {"POST": "read"},
     "/v1/models": {"GET": "read"},

@@ -74,6 +74,8 @@ def configure(level: str) -> None:
         target.handlers = [handler] if name != "uvicorn.error" else []
         target.propagate = name == "uvicorn.error"
         target.setLevel(level.upper())
+    quiet = logging.getLogger("mcp")  # its messages quote what clients sent; what fails in a tool is logged here
+    quiet.handlers, quiet.propagate = [logging.NullHandler()], False
     logging.getLogger("uvicorn.access").handlers = []
     logging.getLogger("uvicorn.access").propagate = False
 

@@ -20,7 +20,7 @@ CUDA = ("nvidia-", "triton")  # what some builds of torch bring along
 # Free of duties that reach beyond the package itself; MPL's are about changes to its own files.
 KNOWN = frozenset(
     {"0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC"}
-    | {"MIT", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib", "Apache-2.0 WITH LLVM-exception"}
+    | {"MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Zlib", "Apache-2.0 WITH LLVM-exception"}
 )
 # How packages without an SPDX expression put it.
 SPELT = {

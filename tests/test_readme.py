@@ -112,6 +112,12 @@ def test_its_command_lines_are_understood(line: str) -> None:
     cli.parsed(arguments)
 
 
+def test_what_it_tells_other_programs_to_start_is_understood() -> None:
+    started = json.loads(blocks("json")[2])["mcpServers"]["lectern"]
+    assert started["command"].endswith(".venv/bin/lectern")
+    assert cli.parsed(started["args"]).data == Path("/path/to/index_data")
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory):
     if not (ROOT / "model" / "weights").is_dir():
@@ -132,7 +138,7 @@ def stable(value: object) -> object:
 
 
 def test_its_replies_are_what_the_service_replies(client: httpx.Client) -> None:
-    uploaded, asked = (json.loads(block) for block in blocks("json"))
+    uploaded, asked = (json.loads(block) for block in blocks("json")[:2])
     created = client.post("/documents", files={"file": ("harbour.md", sample().encode())})
     assert created.status_code == 201
     assert stable(created.json()) == stable(uploaded)

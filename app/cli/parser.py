@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from app.cli import adapting, asking, backup, completion, documents, evaluation, ingesting, jobs, keys, serving
+from app.cli import adapting, asking, backup, completion, documents, evaluation, ingesting, jobs, keys, serving, tools
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -46,6 +46,7 @@ def built() -> argparse.ArgumentParser:
     jobs.add_commands(group("jobs", "list, show, wait for and cancel jobs", jobs.__doc__), where, shown)
     serving.add_reindex(command, data, shown)
     adapting.add_command(command, where, shown)
+    tools.add_command(command, where)
     keys.add_commands(group("keys", "hand out API keys", keys.__doc__), data)
     backup.add_commands(command, data, shown)
     evaluation.add_commands(group("eval", "measure quality on your own data", evaluation.__doc__))

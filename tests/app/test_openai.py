@@ -23,7 +23,7 @@ from tests.app.callers import bearing, new_key
 from tests.app.live import live
 from tests.app.served import Server
 from tests.app.test_documents_api import JSON, PUMPS
-from tests.fakes import HashingEncoder, OverlapReader
+from tests.fakes import HashingEncoder, OverlapReader, ParserHere
 
 COST = "What does the filter of the pump cost?"
 ASKED = [{"role": "user", "content": COST}]
@@ -263,7 +263,7 @@ class Held(OverlapReader):
 def held(tmp_path, **settings: Any) -> Iterator[tuple[OpenAI, Held]]:
     reader = Held()
     set_up = Settings(data_dir=tmp_path / "data", heartbeat=0.05, **settings)
-    app = create_app(set_up, make=lambda it: build(it, encoder=HashingEncoder(), reader=reader))
+    app = create_app(set_up, make=lambda it: build(it, encoder=HashingEncoder(), reader=reader, parsers=ParserHere()))
     with live(app) as (plain, _), of(str(plain.base_url).rstrip("/"), "unused") as client:
         job = plain.post("/documents?wait=0", json={"text": PUMPS}).json()["job"]
         while plain.get(f"/jobs/{job}?wait=5").json()["status"] != "succeeded":
