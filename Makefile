@@ -10,6 +10,9 @@
 # make licences  the licences of that -> LICENCES.md
 # make sbom    what is installed, as CycloneDX -> sbom.cdx.json
 # make security  what SECURITY.md promises, in figures -> bench/results
+# make hostile  files made to hurt, as large as bodies may be, through a real service -> bench/results
+# make fuzz    FUZZ_SECONDS (600) of coverage-guided fuzzing of all that reads what strangers write
+# make memory  peaks of memory for large files and over many requests -> bench/results
 # make chaos   two hundred kills of a running service -> bench/results
 
 SHELL := /bin/bash
@@ -32,7 +35,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading security chaos eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading security chaos hostile fuzz memory eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -98,6 +101,18 @@ security: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m tests.chaos.run $(CHAOS_ARGS)
+
+hostile: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m tests.hostile.run $(HOSTILE_ARGS)
+
+# atheris is a wheel for few Pythons and Linux alone, and nothing else needs it: it stays beside the environment.
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.installed-dev
+	test -d $(VENV)/fuzz/atheris || $(BIN)/pip install --no-deps --target $(VENV)/fuzz atheris==3.0.0
+	PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS) --corpus .fuzz
+
+memory: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m bench.memory $(MEMORY_ARGS)
 
 train-reader: $(VENV)/.installed
 	$(FAST) $(BIN)/python -m model.training.reader $(ARGS)

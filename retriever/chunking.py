@@ -20,6 +20,9 @@ _AFTER_HEADING = 2.0
 # Sentences whose word pieces are counted in one call.
 _BATCH = 4096
 _LONGEST_HEADING = 100
+# Characters of a sentence or a piece of one. A word without end is one word piece to a tokenizer that does not know it,
+# however long, and a passage is sent whole with each hit.
+_LONGEST_PIECE = 4_000
 _NO_HEADING = re.compile(r"""[.!?。！？;；,，、]["'”’»」』)\]）】]*$|^\s*[-*+•‣|>\d(]|\s\|\s""")
 
 
@@ -99,7 +102,7 @@ def _counted(texts: Sequence[str], count: WordPieceCounter) -> list[int]:
 
 def _bounded(text: str, unit: _Unit, count: WordPieceCounter, longest: int) -> Iterator[_Unit]:
     """The unit, or the parts it has to be cut into so that none has more than `longest` word pieces."""
-    if unit.pieces <= longest or unit.end - unit.start < 2:
+    if (unit.pieces <= longest and unit.end - unit.start <= _LONGEST_PIECE) or unit.end - unit.start < 2:
         yield unit
         return
     parts = list(_halves(text, unit.start, unit.end))

@@ -34,7 +34,7 @@ IDLE_SECONDS = 30.0  # after which a worker is ended that was not needed, unless
 _STEP = 1 << 20
 _PIPE_BYTES = 1 << 20  # what a pipe holds, so that a large file needs fewer turns
 _WATCH_SECONDS = 0.05  # between two looks at a worker's memory
-_MUCH = 0.5  # of the memory cap: a worker that had so much when it was ended by a library was out of memory
+_MUCH = 0.25  # of the memory cap: a worker that had so much when it was ended by a library was out of memory
 # How libraries end a process, often because they got no memory.
 _ABORTS = frozenset({signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGSEGV, signal.SIGBUS})
 _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LD_PRELOAD", "SYSTEMROOT")
