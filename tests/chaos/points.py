@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app import ingesting, telemetry
+from app import adapting, ingesting, telemetry
+from app.adapted import Tunings
 from retriever import dense, durable, indexes, sparse, sparse_files
 from retriever.dense import DenseIndex
 from retriever.indexes import Indexes
@@ -191,6 +192,10 @@ MIGRATING: dict[str, Callable[[Passing], None]] = {
     "inside the migration": _last_step,
 }
 REINDEXING = {point: SERVING[point] for point in SERVING if point.startswith("index ")}
+ADAPTING: dict[str, Callable[[Passing], None]] = {
+    "learned, before it is judged": lambda p: before(adapting._Run, "_judge", p),
+    "promoted, before the job is over": lambda p: after(Tunings, "promote", p),
+}
 BACKING_UP: dict[str, Callable[[Passing], None]] = {
     "store copied, before it is packed": lambda p: before(backup, "_pack", p),
     "half of a backup written": _half_packed,
@@ -200,4 +205,4 @@ RESTORING: dict[str, Callable[[Passing], None]] = {
     "restored copy written, before the store is set aside": lambda p: before(backup, "_set_aside", p),
     "store set aside, before the restored one has its place": lambda p: after(backup, "_set_aside", p),
 }
-POINTS = {**SERVING, **MIGRATING, **BACKING_UP, **RESTORING}
+POINTS = {**SERVING, **MIGRATING, **ADAPTING, **BACKING_UP, **RESTORING}

@@ -4,20 +4,24 @@ Twenty kills of a running service, and the commands; `make chaos` does two hundr
 and its data directory.
 """
 
+import json
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from retriever.store import schema
 from retriever.store.backup import verify
 from tests.app.served import Server
+from tests.app.test_adapting import TOWNS, questions, town
 from tests.chaos.crowd import crowd
 from tests.chaos.nursery import Nursery, nursery
-from tests.chaos.points import BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
-from tests.chaos.rounds import ANY_MOMENT, STARTING, Rounds
+from tests.chaos.points import ADAPTING, BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
+from tests.chaos.rounds import ANY_MOMENT, KILLED, STARTING, Rounds
 from tests.retriever.test_migrations import aged
 
 SEED = 11
@@ -90,6 +94,33 @@ def test_a_kill_during_a_backup_or_restore_leaves_what_was_there(
         lived_in.command("restore", str(file), "--replace", point=point)
     assert nest.run(["restore", str(file), "--replace", *data], log=tmp_path / "restore.log").wait() == 0
     lived_in.finish()  # nothing was written since the backup: all of it holds
+
+
+def test_a_kill_during_an_adaptation_costs_no_document_and_the_next_start_ends_it_once(
+    nest: Nursery, tmp_path: Path
+) -> None:
+    (tmp_path / "towns").mkdir()
+    for name in TOWNS:
+        (tmp_path / "towns" / f"{name}.md").write_text(town(name))
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text("".join(json.dumps(one) + "\n" for one in questions()))
+    filled = tmp_path / "filled"
+    assert nest.run(["ingest", str(tmp_path / "towns"), "--data", str(filled)], log=tmp_path / "log").wait() == 0
+    for number, point in enumerate(ADAPTING):
+        data = tmp_path / str(number)
+        shutil.copytree(filled, data)
+        command = ["adapt", "--budget-seconds", "20", "--questions", str(asked), "--data", str(data)]
+        assert nest.run(command, log=tmp_path / f"adapt.{number}", point=point).wait() == KILLED
+        server = nest.serve(data, log=tmp_path / f"serve.{number}")
+        with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+            [job] = [each for each in client.get("/jobs").json()["jobs"] if each["kind"] == "adapt"]
+            ended = client.get(f"/jobs/{job['id']}", params={"wait": 60}).json()
+            assert (ended["status"], ended["result"]["promoted"]) == ("succeeded", True), point
+            assert client.get("/collections/default").json()["documents"] == len(TOWNS)
+            rollback = "/collections/default/adapt/rollback"
+            assert [client.post(rollback).status_code for _ in range(2)] == [200, 409]  # promoted once
+        server.kill()
+        server.wait()
 
 
 def test_with_the_real_models_an_answer_is_the_same_after_a_kill_in_the_middle_of_an_ingest(tmp_path: Path) -> None:
