@@ -3,17 +3,16 @@
 const WIDEST = 100; // characters of a line that somebody wrapped
 const LEAST = 30; // shorter lines were not ended for want of room
 
-/** The indices of the line breaks in a text that stand where the next word had no room. */
+/** The line breaks in a text that stand where the next word had no room, as [first, last) of its indices. */
 export function softBreaks(text) {
-  const lines = text.split("\n");
-  const width = Math.max(...lines.map((line) => line.length));
+  const breaks = [...text.matchAll(/\r?\n/g)].map((found) => [found.index, found.index + found[0].length]);
+  const ends = [...breaks.map(([first]) => first), text.length];
+  const starts = [0, ...breaks.map(([, last]) => last)];
+  const lengths = ends.map((end, line) => end - starts[line]);
+  const width = Math.max(...lengths);
   if (width > WIDEST) return [];
-  const found = [];
-  let end = -1;
-  for (const [number, line] of lines.slice(0, -1).entries()) {
-    end += line.length + 1;
-    const [next] = lines[number + 1].split(" ", 1);
-    if (line.length >= LEAST && next !== "" && line.length + 1 + next.length > width) found.push(end);
-  }
-  return found;
+  return breaks.filter((_, line) => {
+    const next = /^[^\s]*/.exec(text.slice(starts[line + 1], starts[line + 1] + WIDEST))[0];
+    return lengths[line] >= LEAST && next !== "" && lengths[line] + 1 + next.length > width;
+  });
 }

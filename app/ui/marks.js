@@ -39,10 +39,11 @@ function marked(nodes, at, marks) {
 function flowing(text, first, last, soft) {
   const nodes = [];
   let from = first;
-  for (const at of soft.filter((each) => first <= each && each < last)) {
-    if (at > from) nodes.push(document.createTextNode(text.slice(from, at)));
-    nodes.push(make("span", { class: "soft" }, "\n"));
-    from = at + 1;
+  for (const [begin, end] of soft.filter((each) => first < each[1] && each[0] < last)) {
+    const [start, stop] = [Math.max(begin, first), Math.min(end, last)];
+    if (start > from) nodes.push(document.createTextNode(text.slice(from, start)));
+    nodes.push(make("span", { class: "soft" }, text.slice(start, stop)));
+    from = stop;
   }
   if (last > from) nodes.push(document.createTextNode(text.slice(from, last)));
   return nodes;

@@ -128,11 +128,11 @@ function showContents() {
   fill(byId("contents"), make("option", { value: "" }, "jump to…"), sections.map(entry));
 }
 
-function showPosition() {
+function showPosition(known = null) {
   if (open.text === null) return;
   const box = byId("text");
   document.querySelector("#reader footer").hidden = box.scrollHeight <= box.clientHeight; // all of it is seen
-  const position = open.text.position;
+  const position = known ?? open.text.position;
   const page = at(open.outline.pages, position)?.number;
   const pages = open.outline.pages.at(-1)?.number;
   const shown = page ? `page ${number(page)} of ${number(pages)}` : percent(position / Math.max(1, open.outline.characters));
@@ -171,7 +171,7 @@ const NARROW = window.matchMedia("(max-width: 52rem)"); // as in layout.css: the
 
 function reveal(shown) {
   byId("reader").hidden = !shown;
-  for (const each of [byId("shelf"), byId("desk"), document.querySelector(".top")]) each.inert = shown && NARROW.matches;
+  for (const each of document.querySelectorAll("#shelf, #desk, .top, [data-focus=question]")) each.inert = shown && NARROW.matches;
   document.body.classList.toggle("reading", shown);
   document.querySelector('[data-focus="text"]').hidden = !shown;
 }
@@ -196,12 +196,13 @@ export function startReader() {
   const position = byId("position");
   let moving = null;
   box.addEventListener("scroll", () => {
-    open.text?.fill().then(showPosition, (error) => tell(error.message));
+    open.text?.fill().then(() => showPosition(), (error) => tell(error.message));
   }, { passive: true });
   position.addEventListener("input", () => {
     clearTimeout(moving);
+    showPosition(position.valueAsNumber);
     moving = setTimeout(() => {
-      open.text?.show(position.valueAsNumber, position.valueAsNumber).then(showPosition, (error) => tell(error.message));
+      open.text?.show(position.valueAsNumber, position.valueAsNumber).then(() => showPosition(), (error) => tell(error.message));
     }, 60);
   });
   byId("contents").addEventListener("change", ({ target }) => {

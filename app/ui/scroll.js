@@ -8,7 +8,7 @@ import { nodesOf } from "./marks.js";
 
 const PIECE = 6000; // code points that are read at once: a few screens
 const BEFORE = 2000; // of the first piece, before the place that is shown
-const CUTS = ["\n\n", "\n", " "]; // where a piece may end, best first
+const CUTS = ["\n\n", "\r\n\r\n", "\n", " "]; // where a piece may end, best first
 const NEAR = 1.5; // screens that are kept filled beyond what is seen
 const FAR = 6; // screens beyond which a piece is dropped
 
