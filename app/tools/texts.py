@@ -12,13 +12,14 @@ def answer(reply: Shown) -> str:
     """The answer, how sure it is, and where it stands."""
     sure = f"{reply['confidence']:.0%} sure"
     if reply["answer"] is None:
-        others = [f"- {each['answer']} ({each['confidence']:.0%})" for each in reply["alternatives"]]
+        others = [f"- {_line(each['answer'])} ({each['confidence']:.0%})" for each in reply["alternatives"]]
         rejected = ["Found and not believed:", *others] if others else []
         return "\n".join([f"{UNANSWERED} ({sure})", *rejected])
     cited = [
-        f"[{number}] {_place(each)}: “{each['context']}”" for number, each in enumerate(reply["citations"], start=1)
+        f"[{number}] {_place(each)}: “{_line(each['context'])}”"
+        for number, each in enumerate(reply["citations"], start=1)
     ]
-    others = [f"Or: {each['answer']} ({each['confidence']:.0%})" for each in reply["alternatives"]]
+    others = [f"Or: {_line(each['answer'])} ({each['confidence']:.0%})" for each in reply["alternatives"]]
     return "\n".join([f"{reply['answer']} ({sure})", *cited, *others])
 
 
@@ -54,6 +55,11 @@ def _place(cited: Shown) -> str:
     """Title, page and section, then what leads there."""
     page = None if cited["page"] is None else f"page {cited['page']}"
     parts = [cited["title"] or "the text that was given", page, cited["section"]]
-    named = ", ".join(part for part in parts if part)
+    named = ", ".join(dict.fromkeys(part for part in parts if part))
     document = f", document {cited['document_id']}" if cited["document_id"] else ""
     return f"{named} (characters {cited['start']} to {cited['end']}{document})"
+
+
+def _line(text: str) -> str:
+    """On one line, so that nothing in it looks like a line of ours."""
+    return " ".join(text.split())

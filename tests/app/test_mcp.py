@@ -123,6 +123,7 @@ def test_an_answer_is_the_reply_of_ask_and_a_text_that_says_where_it_stands(worl
     assert (cited["document_id"], cited["version"]) == (world.document["id"], world.document["version"])
     shown = text_of(result)
     assert shown.startswith("euros (")
+    assert len(shown.splitlines()) == 2
     assert f"Pumps (characters {cited['start']} to {cited['end']}, document {world.document['id']})" in shown
 
 
