@@ -1,4 +1,4 @@
-"""The client for asyncio and trio: `AsyncClient`, which has all that `Client` has, by the same names."""
+"""The client for asyncio: `AsyncClient`, which has all that `Client` has, by the same names."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing

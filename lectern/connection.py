@@ -94,7 +94,7 @@ def options(call: Call[Any], *, timeout: float) -> dict[str, Any]:
     }
     if call.file is not None:
         name, data, media_type = call.file
-        # Without a type of our own, httpx would guess one by the name: .ts would be a film.
+        # Without a type of our own, httpx would guess one by the name alone: a list in .m3u would be a sound.
         built |= {"files": {"file": (name, data, media_type or "application/octet-stream")}, "data": dict(call.fields)}
     elif call.content is not None:
         built["content"] = call.content

@@ -89,6 +89,8 @@ def sent(call: Call[Any], patience: Patience, *, retries: int | None = None) -> 
             failure, asked = _no_connection(error), 0.0
             again = unsent or call.repeat == "always"
         else:
+            if reply.is_redirect:  # not followed: the key would go there too
+                raise UnexpectedReply("the service is at another address: name that one", status=reply.status_code)
             if not reply.is_error or reply.status_code in call.expected:
                 return reply
             if lost and call.method == "DELETE" and reply.status_code == 404 and call.form == "nothing":

@@ -15,6 +15,7 @@ from app.cli.support import (
     print_json,
     service_of,
     settings_of,
+    tell,
     validated,
 )
 
@@ -48,10 +49,7 @@ def _adapt(arguments: argparse.Namespace, make: "Make | None") -> int:
         return _roll_back(arguments, make)
     url = service_of(arguments)
     result = _adapted(arguments, request, make) if url is None else _asked(arguments, request, url)
-    if arguments.json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        _show(result)
+    tell(arguments, result, _show)
     return DONE if result.promoted else NOTHING
 
 

@@ -2,13 +2,14 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
 from app.cli.desks import desk_of
 from app.cli.places import place
-from app.cli.support import DONE, NOTHING, CommandError, print_json, service_of, settings_of, validated
+from app.cli.support import DONE, NOTHING, CommandError, service_of, settings_of, tell, validated
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -27,6 +28,7 @@ def add_commands(command: Any, *parents: argparse.ArgumentParser) -> None:
     _files_and_words(search, "query", "files or directories, then the query")
     search.add_argument("--top-k", metavar="N", type=int, default=10, help="passages to print (default: 10)")
     search.add_argument("--mode", choices=("hybrid", "sparse", "dense"), default="hybrid")
+    search.add_argument("--rerank", action="store_true", help="let the reader put the best 20 in order")
 
     summarize = command("summarize", _summarize, "summarize files together, or without any a collection", *parents)
     summarize.add_argument("files", metavar="FILE", nargs="*", help="files or directories")
@@ -54,10 +56,7 @@ def _ask(arguments: argparse.Namespace, make: "Make | None") -> int:
     request = validated(AskRequest, {**fields, "question": question, "collection": arguments.collection})
     with desk_of(arguments, names, make) as desk:
         answer = desk.ask(request)
-        if arguments.json:
-            print_json(answer.model_dump(mode="json"))
-        else:
-            terminal.show_answer(answer, place=desk.place)
+        tell(arguments, answer, partial(terminal.show_answer, place=desk.place))
     return DONE if answer.answerable else NOTHING
 
 
@@ -66,13 +65,11 @@ def _search(arguments: argparse.Namespace, make: "Make | None") -> int:
 
     names, query = _split_words(arguments.words)
     fields = {"query": query, "top_k": arguments.top_k, "mode": arguments.mode, "collection": arguments.collection}
+    fields |= {"rerank": arguments.rerank or None}
     request = validated(SearchRequest, fields)
     with desk_of(arguments, names, make) as desk:
         found = desk.search(request)
-        if arguments.json:
-            print_json(found.model_dump(mode="json"))
-        else:
-            terminal.show_hits(found, place=desk.place)
+        tell(arguments, found, partial(terminal.show_hits, place=desk.place))
     return DONE if found.hits else NOTHING
 
 
@@ -89,10 +86,7 @@ def _summarize(arguments: argparse.Namespace, make: "Make | None") -> int:
     with desk_of(arguments, names, make) as desk:
         with terminal.progress("reading") as progress:
             summary = desk.summarize(request, progress)
-        if arguments.json:
-            print_json(summary.model_dump(mode="json"))
-        else:
-            terminal.show_summary(summary, place=desk.place)
+        tell(arguments, summary, partial(terminal.show_summary, place=desk.place))
     return DONE if summary.sentences else NOTHING
 
 
@@ -106,11 +100,8 @@ def _summarize_files(arguments: argparse.Namespace, names: Sequence[Path], reque
     with terminal.progress("reading") as progress:
         reply, sources = local.summarize_files(paths, request, settings=settings_of(arguments), progress=progress)
     summary = Summary.model_validate(reply.model_dump(mode="json"))
-    if arguments.json:
-        print_json(summary.model_dump(mode="json"))
-    else:
-        texts = {source.version: (str(path), source.document) for path, source in zip(paths, sources, strict=True)}
-        terminal.show_summary(summary, place=lambda cited: place(cited, *texts[cited.version]))
+    texts = {source.version: (str(path), source.document) for path, source in zip(paths, sources, strict=True)}
+    tell(arguments, summary, partial(terminal.show_summary, place=lambda cited: place(cited, *texts[cited.version])))
     return DONE if summary.sentences else NOTHING
 
 

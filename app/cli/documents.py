@@ -1,12 +1,11 @@
 """Look after documents: list, show, read and delete them, in the data directory or in a running service."""
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
 from app.cli.shelves import shelf_of
-from app.cli.support import DONE, print_json
+from app.cli.support import DONE, add_subcommand, print_json, tell
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -15,33 +14,24 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any, *parents: argparse.ArgumentParser) -> None:
     """Add `list`, `show`, `text` and `delete` to the parsers of `lectern docs`."""
-    listed = _command(commands, "list", _list, "list documents, oldest first", parents)
+    listed = add_subcommand(commands, "list", _list, "list documents, oldest first", parents)
     listed.add_argument("--collection", metavar="NAME", help="only this one's (default: all)")
-    shown = _command(commands, "show", _show, "show what is known of a document", parents)
-    text = _command(commands, "text", _text, "print the text of a document, or a range of it", parents)
+    shown = add_subcommand(commands, "show", _show, "show what is known of a document", parents)
+    text = add_subcommand(commands, "text", _text, "print the text of a document, or a range of it", parents)
     text.add_argument("--start", metavar="N", type=int, default=0, help="first character, from 0")
     text.add_argument("--end", metavar="N", type=int, help="character after the last")
     text.add_argument("--version", metavar="V", help="an older version, as a citation names it")
     for parser in (shown, text):
         parser.add_argument("id", metavar="ID", help="of the document, as 'list' shows it")
-    delete = _command(commands, "delete", _delete, "purge documents with all their versions", parents)
+    delete = add_subcommand(commands, "delete", _delete, "purge documents with all their versions", parents)
     delete.add_argument("ids", metavar="ID", nargs="+", help="of a document, as 'list' shows it")
-
-
-def _command(
-    commands: Any, name: str, run: Callable[..., int], help: str, parents: tuple[argparse.ArgumentParser, ...]
-) -> argparse.ArgumentParser:
-    description = help[0].upper() + help[1:] + "."
-    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, parents=parents)
-    added.set_defaults(run=run)
-    return added
 
 
 def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
         found = list(shelf.documents(arguments.collection))
     if arguments.json:
-        print_json({"documents": [each.model_dump(mode="json", exclude_none=False) for each in found]})
+        print_json({"documents": [each.model_dump(mode="json") for each in found]})
         return DONE
     rows = [
         (each.id, terminal.state(each.status), f"{each.characters:,}", each.collection, terminal.one_line(each.title))
@@ -54,17 +44,14 @@ def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
 def _show(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
         document = shelf.document(arguments.id)
-    _print(arguments, document)
+    tell(arguments, document, _describe)
     return DONE
 
 
 def _text(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
         found = shelf.text(arguments.id, start=arguments.start, end=arguments.end, version=arguments.version)
-    if arguments.json:
-        print_json(found.model_dump(mode="json"))
-    else:
-        terminal.write(found.text)
+    tell(arguments, found, lambda part: terminal.write(part.text))
     return DONE
 
 
@@ -79,10 +66,7 @@ def _delete(arguments: argparse.Namespace, make: "Make | None") -> int:
     return DONE
 
 
-def _print(arguments: argparse.Namespace, document: "Document") -> None:
-    if arguments.json:
-        print_json(document.model_dump(mode="json"))
-        return
+def _describe(document: "Document") -> None:
     terminal.show_fields(
         {
             "id": document.id,

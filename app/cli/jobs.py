@@ -1,12 +1,11 @@
 """Look after jobs: list, show, wait for and cancel them, of the data directory or of a running service."""
 
 import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
 from app.cli.shelves import shelf_of
-from app.cli.support import DONE, FAILED, NOTHING, print_json
+from app.cli.support import DONE, FAILED, NOTHING, add_subcommand, print_json, tell
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -17,21 +16,12 @@ ENDS = {"succeeded": DONE, "cancelled": NOTHING, "failed": FAILED}
 
 def add_commands(commands: Any, *parents: argparse.ArgumentParser) -> None:
     """Add `list`, `show`, `wait` and `cancel` to the parsers of `lectern jobs`."""
-    listed = _command(commands, "list", _list, "list jobs, oldest first", parents)
+    listed = add_subcommand(commands, "list", _list, "list jobs, oldest first", parents)
     listed.add_argument("--status", choices=("queued", "running", *ENDS), help="only those (default: all)")
-    _command(commands, "show", _show, "show a job", parents).add_argument("id", metavar="ID")
-    wait = _command(commands, "wait", _wait, "wait until a job is over; 0 succeeded, 1 cancelled, 2 failed", parents)
+    add_subcommand(commands, "show", _show, "show a job", parents).add_argument("id", metavar="ID")
+    wait = add_subcommand(commands, "wait", _wait, "wait for a job; 0 it succeeded, 1 cancelled, 2 failed", parents)
     wait.add_argument("id", metavar="ID")
-    _command(commands, "cancel", _cancel, "cancel a job", parents).add_argument("id", metavar="ID")
-
-
-def _command(
-    commands: Any, name: str, run: Callable[..., int], help: str, parents: tuple[argparse.ArgumentParser, ...]
-) -> argparse.ArgumentParser:
-    description = help[0].upper() + help[1:] + "."
-    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, parents=parents)
-    added.set_defaults(run=run)
-    return added
+    add_subcommand(commands, "cancel", _cancel, "cancel a job", parents).add_argument("id", metavar="ID")
 
 
 def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
@@ -47,29 +37,24 @@ def _list(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 def _show(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
-        job = shelf.job(arguments.id)
-    _print(arguments, job)
+        tell(arguments, shelf.job(arguments.id), _describe)
     return DONE
 
 
 def _wait(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf, terminal.progress(arguments.id) as progress:
         job = shelf.wait(arguments.id, progress)
-    _print(arguments, job)
+    tell(arguments, job, _describe)
     return ENDS.get(job.status, FAILED)
 
 
 def _cancel(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
-        job = shelf.cancel(arguments.id)
-    _print(arguments, job)
+        tell(arguments, shelf.cancel(arguments.id), _describe)
     return DONE
 
 
-def _print(arguments: argparse.Namespace, job: "Job") -> None:
-    if arguments.json:
-        print_json(job.model_dump(mode="json"))
-        return
+def _describe(job: "Job") -> None:
     fields = {"id": job.id, "kind": job.kind, "status": terminal.state(job.status), "progress": _progress(job)}
     if job.problem is not None:
         fields["problem"] = f"{job.problem.get('detail', '')} ({job.problem.get('code', '')})"

@@ -2,11 +2,10 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli.support import print_json, store_of
+from app.cli.support import add_subcommand, print_json, store_of
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -17,7 +16,7 @@ LIMITS = {"requests_per_minute": "requests a minute", "documents": "documents", 
 
 def add_commands(commands: Any, *parents: argparse.ArgumentParser) -> None:
     """Add `create`, `list` and `revoke` to the parsers of `lectern keys`."""
-    create = _command(commands, "create", _create, "make a key and show it, this once", parents)
+    create = add_subcommand(commands, "create", _create, "make a key and show it, this once", parents)
     create.add_argument("name", metavar="NAME", nargs="?", default="", help="what it is for, to know it again")
     create.add_argument(
         "--tenant", metavar="T", default="default", help="whose documents it reaches (default: default)"
@@ -29,19 +28,9 @@ def add_commands(commands: Any, *parents: argparse.ArgumentParser) -> None:
     for limit, what in LIMITS.items():
         option = "--" + limit.replace("_", "-")
         create.add_argument(option, metavar="N", type=int, help=f"its own limit of {what} (default: the service's)")
-    _command(commands, "list", _list, "show all keys, without their secrets", parents)
-    revoke = _command(commands, "revoke", _revoke, "end a key, within a second", parents)
+    add_subcommand(commands, "list", _list, "show all keys, without their secrets", parents)
+    revoke = add_subcommand(commands, "revoke", _revoke, "end a key, within a second", parents)
     revoke.add_argument("id", metavar="ID", help="of the key, as 'list' shows it")
-
-
-def _command(
-    commands: Any, name: str, run: Callable[..., int], help: str, parents: tuple[argparse.ArgumentParser, ...]
-) -> argparse.ArgumentParser:
-    description = help[0].upper() + help[1:] + "."
-    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, parents=parents)
-    added.add_argument("--json", action="store_true", help="print JSON")
-    added.set_defaults(run=run)
-    return added
 
 
 def _create(arguments: argparse.Namespace, make: "Make | None") -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli import adapting, asking, backup, completion, documents, evaluation, ingesting, jobs, keys, serving, tools
+from app.cli.support import add_subcommand
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -31,9 +32,7 @@ def built() -> argparse.ArgumentParser:
     data, where, shown = _data(), _where(), _shown()
 
     def command(name: str, run: Callable[..., int], help: str, *parents: argparse.ArgumentParser) -> Any:
-        added = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", parents=parents)
-        added.set_defaults(run=run)
-        return added
+        return add_subcommand(commands, name, run, help, parents)
 
     def group(name: str, help: str, description: str | None) -> Any:
         told = (description or help).split("\n")[0]
@@ -47,7 +46,7 @@ def built() -> argparse.ArgumentParser:
     serving.add_reindex(command, data, shown)
     adapting.add_command(command, where, shown)
     tools.add_command(command, where)
-    keys.add_commands(group("keys", "hand out API keys", keys.__doc__), data)
+    keys.add_commands(group("keys", "hand out API keys", keys.__doc__), data, shown)
     backup.add_commands(command, data, shown)
     evaluation.add_commands(group("eval", "measure quality on your own data", evaluation.__doc__))
     completion.add_command(command, built)

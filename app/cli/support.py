@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,6 +76,24 @@ def validated(model: type[M], fields: dict[str, Any]) -> M:
         named = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise CommandError(f"{named}: {message}" if named else message) from None
+
+
+def add_subcommand(
+    commands: Any, name: str, run: Callable[..., int], help: str, parents: Sequence[argparse.ArgumentParser]
+) -> argparse.ArgumentParser:
+    """Add a command under a group or under `lectern` itself; `run` carries it out."""
+    description = help[0].upper() + help[1:] + "."
+    added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=description, parents=parents)
+    added.set_defaults(run=run)
+    return added
+
+
+def tell(arguments: argparse.Namespace, reply: M, show: Callable[[M], None]) -> None:
+    """Print a reply as JSON where `--json` asks for it, else `show` it to people."""
+    if arguments.json:
+        print_json(reply.model_dump(mode="json"))
+    else:
+        show(reply)
 
 
 def print_json(payload: Any) -> None:

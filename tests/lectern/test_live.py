@@ -70,9 +70,8 @@ def test_documents_come_from_a_path_from_bytes_and_from_text_and_go(client, tmp_
     assert (error.value.status, error.value.code, len(error.value.request_id)) == (404, "not_found", 32)
 
 
-def test_a_file_whose_name_another_trade_uses_is_no_film(client):
-    code = client.documents.add(data=b"export function rent(): string { return 'barley'; }\n", filename="mill.ts")
-    assert code.passages == 1
+def test_a_text_is_taken_by_what_is_in_it_also_where_its_name_is_used_for_sounds(client):
+    assert client.documents.add(data=b"The mill, a song.\n", filename="songs.m3u").media_type == "text/plain"
 
 
 def test_a_batch_has_a_result_for_each_row(client):

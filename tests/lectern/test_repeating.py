@@ -19,6 +19,7 @@ import lectern
 from app.problems import Code
 from lectern import calls, steps
 from lectern.errors import BY_CODE
+from lectern.options import AdaptOptions, AskOptions, Changes, SearchOptions, SummarizeOptions
 from lectern.steps import Patience, Pause, Send
 from tests.app.served import ROOT
 from tests.lectern.both import connected
@@ -211,6 +212,13 @@ def test_a_gateway_s_own_errors_are_no_problems_of_lectern_and_a_read_is_tried_a
     assert len(server.asked) == 2
 
 
+def test_a_key_does_not_follow_a_redirection(against):
+    client, server = against(Line(status=308, headers={"Location": "/elsewhere"}), key="lct_secret")
+    with pytest.raises(lectern.UnexpectedReply, match="another address"):
+        client.ask("Why?")
+    assert len(server.asked) == 1
+
+
 def test_a_service_that_is_not_ready_says_so_without_an_error(against):
     body = {"ready": False, "store": "ok", "indexes": "building", "models": {}}
     client, server = against(Line(status=503, body=body))
@@ -327,6 +335,18 @@ def test_every_operation_of_the_contract_can_be_called_openai_s_apart():
     paths = json.loads((ROOT / "tests" / "contract" / "openapi.json").read_text())["paths"]
     there = {(method.upper(), re.sub(r"{\w+}", "x", path)) for path, methods in paths.items() for method in methods}
     assert {(call.method, call.path) for call in known} == {each for each in there if not each[1].startswith("/v1/")}
+
+
+def test_every_option_of_the_contract_can_be_said():
+    schemas = json.loads((ROOT / "tests" / "contract" / "openapi.json").read_text())["components"]["schemas"]
+    for name, options, own in (
+        ("AskRequest", AskOptions, {"question", "questions", "stream"}),
+        ("SummarizeRequest", SummarizeOptions, {"stream"}),
+        ("SearchRequest", SearchOptions, {"query"}),
+        ("AdaptRequest", AdaptOptions, set()),
+        ("DocumentPatch", Changes, set()),
+    ):
+        assert set(schemas[name]["properties"]) == set(options.__annotations__) | own, name
 
 
 def test_every_problem_code_of_the_service_has_a_class_of_its_own():
