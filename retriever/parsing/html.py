@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
 from retriever.errors import LimitExceeded, NoText
 from retriever.parsing.decoding import decode
@@ -106,7 +106,10 @@ def _tree(data: bytes, *, limits: Limits, charset: str | None = None) -> tuple[L
     if _XML.match(source):
         source = _EMPTY.sub(_closed, source)
     _refuse_deep(source, limits.depth)
-    return LexborHTMLParser(source), warnings
+    try:
+        return LexborHTMLParser(source), warnings
+    except SelectolaxError as error:  # it takes any markup: what it fails of is memory
+        raise LimitExceeded("the page has more markup than fits into memory") from error
 
 
 def _closed(match: re.Match[str]) -> str:

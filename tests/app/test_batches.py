@@ -165,15 +165,15 @@ def test_a_batch_can_be_cancelled_and_leaves_no_lines_behind(client):
 
 
 def test_a_line_whose_document_cannot_be_read_fails_alone_and_leaves_nothing_behind(client, monkeypatch):
-    ingesting = client.app.state.lectern.ingesting
-    real = ingesting._parse
+    parsers = client.app.state.lectern.ingesting._parsers
+    real = parsers.parse_text
 
-    def parse(data, filename, media_type):
-        if b"bomb" in data:
+    def parse_text(text, *, media_type):
+        if "bomb" in text:
             raise LimitExceeded("too much of it")
-        return real(data, filename, media_type)
+        return real(text, media_type=media_type)
 
-    monkeypatch.setattr(ingesting, "_parse", parse)
+    monkeypatch.setattr(parsers, "parse_text", parse_text)
     found = result(client, send(client, {"text": "One."}, {"text": "A bomb."}, {"text": "Two."}))
     assert [each["status"] for each in found["results"]] == [201, 422, 201]
     assert found["results"][1]["problem"]["code"] == "limits"

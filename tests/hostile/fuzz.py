@@ -4,7 +4,8 @@
 
 The first byte of an input chooses the target, so that all share what was learned. What a target raises that it should
 not is written down once for each place, under CORPUS/findings, and fuzzing goes on; what ends the process or never
-ends is left there by libFuzzer. Exits with 1 where there is a finding. Each becomes a test.
+ends is left there by libFuzzer. Writes bench/results/fuzz.json, and exits with 1 where there is a finding. Each
+becomes a test.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any
+
+from bench.records import write_result
 
 SLOWEST = 60  # seconds for one input, by the clock: the machine may be busy
 LONGEST = 4_096  # bytes of one
@@ -56,7 +59,9 @@ def watch(corpus: Path, seconds: int) -> int:
     (corpus / "log.txt").write_text(told)
     runs = re.findall(r"number_of_executed_units: (\d+)", told) or re.findall(r"^#(\d+)", told, re.MULTILINE)[-1:]
     new = sorted(path.name for path in set(found.iterdir()) - before)
-    print(json.dumps({"seconds": seconds, "executions": int(runs[0]) if runs else 0, "findings": new}))
+    figures = {"seconds": seconds, "executions": int(runs[0]) if runs else 0, "findings": new}
+    print(json.dumps(figures))
+    write_result("fuzz", figures)
     if child.returncode:
         print(f"it ended with {child.returncode}: see {corpus / 'log.txt'}")
     return int(bool(new) or child.returncode != 0)

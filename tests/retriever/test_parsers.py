@@ -102,6 +102,13 @@ def test_a_file_that_takes_too_much_memory_is_refused_and_the_next_one_parsed() 
         assert own.parse(b"The mill stands.").text == "The mill stands."
 
 
+def test_markup_of_which_no_tree_can_be_made_in_the_memory_that_there_is_is_refused_too() -> None:
+    with closing(Parsers(caps=Caps(memory=70_000_000), workers=1)) as own:
+        with pytest.raises(LimitExceeded, match="memory"):
+            own.parse(b"<p>x" * 500_000, filename="a.html")
+        assert own.parse(b"The mill stands.").text == "The mill stands."
+
+
 def test_a_crash_takes_its_file_with_it_and_nothing_else(small: Parsers) -> None:
     before = set(soon(lambda: small.processes))
     refused: list[Exception] = []
