@@ -47,7 +47,7 @@ class Gateway:
         self.port, self.tls_port = free_port(), free_port()
         (folder / "lectern").mkdir(parents=True)
         main = replaced((CONFIGURATION / "nginx.conf").read_text(), "server lectern:8000;", f"server {upstream};")
-        main = main.replace("/tmp/", f"{folder}/").replace("/dev/stdout", str(folder / "access.log"))
+        main = main.replace("/dev/stdout", str(folder / "access.log"))
         (folder / "nginx.conf").write_text(main.replace("worker_processes auto", "daemon off; worker_processes 1"))
         site = (CONFIGURATION / ("tls.conf" if tls else "http.conf")).read_text()
         site = replaced(site, "listen 8080;", f"listen 127.0.0.1:{self.port};")
