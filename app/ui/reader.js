@@ -39,6 +39,7 @@ function isLoaded(id, version) {
 }
 
 async function load(id, version, asked) {
+  document.querySelector("#reader footer").hidden = true; // its slider has the length of what was shown before
   const query = { version };
   const [found, outline] = await Promise.all([ask(`documents/${id}`), ask(`documents/${id}/outline`, { query })]);
   if (asked !== open.asked) return;

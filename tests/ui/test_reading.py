@@ -81,6 +81,20 @@ def test_the_slider_and_the_contents_lead_anywhere(open_page, long_document):
     page.locator("#position-shown", has_text=re.compile("8[89]%")).wait_for()
 
 
+def test_the_slider_is_offered_once_the_length_of_the_document_is_known(open_page, long_document):
+    page = open_page(collection="reading")
+    held = []
+    page.route("**/outline*", lambda route: held.append(route))
+    with page.expect_request("**/outline*"):
+        page.evaluate("id => { location.hash = `doc=${id}`; }", long_document["id"])
+    slider = page.get_by_label("Place in the document")
+    page.locator("#reader").wait_for()
+    assert not slider.is_visible()
+    held[0].continue_()
+    slider.wait_for()
+    assert int(slider.get_attribute("max")) == len(LONG)
+
+
 def test_contents_are_the_headings(open_page, add):
     document = add(HARBOUR, name="rules.md", collection="contents")
     page = open_page(collection="contents", doc=document["id"])
