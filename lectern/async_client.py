@@ -187,7 +187,7 @@ class AsyncSender:
             return None
         request = self.http.build_request(**options(step.call, timeout=step.timeout))
         reply = await self.http.send(request, stream=step.call.streamed)
-        if step.call.streamed and reply.is_error:
+        if step.call.streamed and not reply.is_success:
             await reply.aread()
         return reply
 

@@ -180,7 +180,7 @@ class Sender:
             return None
         request = self.http.build_request(**options(step.call, timeout=step.timeout))
         reply = self.http.send(request, stream=step.call.streamed)
-        if step.call.streamed and reply.is_error:
+        if step.call.streamed and not reply.is_success:
             reply.read()
         return reply
 

@@ -1,6 +1,7 @@
 """Where the service is and who asks, and the requests of httpx that calls become: the same for both clients."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from lectern.calls import Call
 from lectern.steps import Patience
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+_SENDABLE = re.compile(r"[!-~]+\Z")  # what a header can carry as one word
 
 
 def _version() -> str:
@@ -45,6 +47,8 @@ class Connection:
             httpx.URL(self.url)
         except httpx.InvalidURL as error:
             raise ValueError(f"the address of the service is not one: {error}") from error
+        if self.key is not None and not _SENDABLE.match(self.key):  # httpx would refuse it in words that show it
+            raise ValueError("the key is not one: it has characters that no key has")
         if min(self.timeout, self.deadline) <= 0 or self.retries < 0 or self.backoff < 0:
             raise ValueError("timeout and deadline are more than 0 seconds, retries and backoff at least 0")
 
@@ -75,7 +79,7 @@ def connection(
     """What was said, else LECTERN_URL and LECTERN_KEY, else the service of this machine. Raises ValueError."""
     return Connection(
         url=(url or named() or DEFAULT_URL).rstrip("/"),
-        key=key or os.environ.get("LECTERN_KEY") or None,
+        key=(key or os.environ.get("LECTERN_KEY") or "").strip() or None,  # a file's last line end is no part of it
         timeout=timeout,
         deadline=deadline,
         retries=retries,

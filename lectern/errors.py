@@ -175,14 +175,18 @@ BY_CODE: Mapping[str, type[Problem]] = {
 
 def problem_from(payload: Mapping[str, Any], *, retry_after: float | None = None) -> Problem:
     """The error for a problem's body, of a reply, an `error` event or a failed job."""
-    code = str(payload.get("code", ""))
-    listed = [each for each in payload.get("errors") or () if isinstance(each, Mapping)]
+    code, status, errors = str(payload.get("code", "")), payload.get("status"), payload.get("errors")
+    listed = [each for each in errors if isinstance(each, Mapping)] if isinstance(errors, list) else []
     return BY_CODE.get(code, Problem)(
         str(payload.get("detail") or payload.get("title") or "the service gave no reason"),
-        status=int(payload.get("status", 0)),
+        status=status if isinstance(status, int) else 0,
         code=code,
         title=str(payload.get("title", "")),
         request_id=str(payload.get("request_id", "")),
-        errors=tuple(FieldError(loc=tuple(each.get("loc") or ()), msg=str(each.get("msg", ""))) for each in listed),
+        errors=tuple(FieldError(loc=_place(each.get("loc")), msg=str(each.get("msg", ""))) for each in listed),
         retry_after=retry_after,
     )
+
+
+def _place(loc: Any) -> tuple[str | int, ...]:
+    return tuple(loc) if isinstance(loc, list) else ()

@@ -56,7 +56,7 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """Send this, and give back the reply; where it is streamed and no error, unread. Seconds without a byte."""
+    """Send this, and give back the reply; where it is streamed and a success, unread. Seconds without a byte."""
 
     call: Call[Any]
     timeout: float

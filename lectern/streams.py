@@ -14,7 +14,7 @@ from httpx_sse import ServerSentEvent
 
 from lectern import calls, replies
 from lectern.calls import Call
-from lectern.errors import NoConnection, UnexpectedReply, problem_from
+from lectern.errors import LecternError, NoConnection, UnexpectedReply, problem_from
 from lectern.options import AskOptions, SummarizeOptions
 from lectern.steps import RESTART, Patience, Pause, Steps, sent
 
@@ -52,7 +52,7 @@ class Track(Generic[T]):
         payload = _parsed(event.data)
         if event.event == "error":
             self.over = True
-            raise problem_from(payload)
+            raise _failure(payload)
         self._cuts, self._seen = 0, event.id
         self.over = event.event == self._last
         reader = self._readers.get(event.event)
@@ -101,6 +101,12 @@ def is_stream(reply: httpx.Response) -> bool:
     if reply.headers.get("content-type", "").startswith("text/event-stream"):
         return True
     raise UnexpectedReply("a reply that is no stream of events", status=reply.status_code)
+
+
+def _failure(payload: Any) -> LecternError:
+    if isinstance(payload, Mapping):
+        return problem_from(payload)
+    return UnexpectedReply("an error of another shape than Lectern's", status=200)
 
 
 def _parsed(data: str) -> Any:

@@ -28,6 +28,7 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    port: int  # the client's, another for each connection
 
 
 class Scripted(ThreadingHTTPServer):
@@ -54,7 +55,8 @@ class Handler(BaseHTTPRequestHandler):
     def do(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         named = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append(Asked(method=self.command, path=self.path, headers=named, body=body))
+        port = self.client_address[1]
+        self.server.asked.append(Asked(method=self.command, path=self.path, headers=named, body=body, port=port))
         line = self.server.next()
         self.close_connection = line.dropped or line.events is not None
         if line.dropped:

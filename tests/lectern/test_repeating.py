@@ -219,6 +219,14 @@ def test_a_key_does_not_follow_a_redirection(against):
     assert len(server.asked) == 1
 
 
+def test_a_redirected_stream_leaves_its_connection_to_the_next_call(against):
+    client, server = against(Line(status=308, headers={"Location": "/elsewhere"}, body="moved"), Line(body=ANSWER))
+    with pytest.raises(lectern.UnexpectedReply, match="another address"):
+        list(client.stream_answers("Why?"))
+    client.ask("Why?")
+    assert len({each.port for each in server.asked}) == 1
+
+
 def test_a_service_that_is_not_ready_says_so_without_an_error(against):
     body = {"ready": False, "store": "ok", "indexes": "building", "models": {}}
     client, server = against(Line(status=503, body=body))
@@ -272,6 +280,16 @@ def test_an_error_event_is_raised_as_its_problem(against):
     assert error.value.request_id == "r1"
 
 
+@pytest.mark.parametrize("shape", [{"status": "high"}, {"errors": 7}, {"errors": [{"loc": 7}, "x"]}])
+def test_a_problem_of_an_odd_shape_is_a_problem_still(against, shape):
+    client, _ = against(Line(status=404, body={**problem(404, "not_found").body, **shape}))
+    with pytest.raises(lectern.NotFound, match="no"):
+        client.version()
+    client, _ = against(Line(events=event("error", ["no"])))
+    with pytest.raises(lectern.UnexpectedReply):
+        list(client.stream_summary())
+
+
 def test_a_stream_is_opened_again_while_it_is_refused_and_must_be_one(against):
     lines = event("answer", ANSWER) + event("done", {})
     client, _ = against(problem(503, "busy", retry_after=0), Line(events=lines))
@@ -288,6 +306,17 @@ def test_the_key_is_sent_and_shown_nowhere(against):
         client.version()
     assert server.asked[0].headers["authorization"] == "Bearer lct_secret"
     assert "lct_secret" not in f"{error.value!r} {lectern.Client(server.url, key='lct_secret')._sender.where!r}"
+
+
+def test_a_key_from_a_file_is_sent_without_its_line_end_and_what_cannot_be_sent_is_not_shown(against, monkeypatch):
+    client, server = against(Line(body={"name": "lectern", "version": "1"}), key="lct_secret\n")
+    client.version()
+    assert server.asked[0].headers["authorization"] == "Bearer lct_secret"
+    for wrong in ("lct_sec\nret", "lct_sécret", "lct_secret two"):
+        monkeypatch.setenv("LECTERN_KEY", wrong)
+        with pytest.raises(ValueError, match="the key is not one") as error:
+            against(Line(body=ANSWER))
+        assert "lct" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "ünder", "?x"])
