@@ -1,7 +1,10 @@
 """The files that a command line means."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
+
+from retriever.errors import UnreadableFile
 
 
 def files_under(paths: Iterable[Path]) -> list[Path]:
@@ -19,3 +22,16 @@ def files_under(paths: Iterable[Path]) -> list[Path]:
         else:
             raise FileNotFoundError(f"no file '{path}'")
     return list(dict.fromkeys(found))
+
+
+def text_of(path: Path) -> str:
+    r"""A path as text that can be kept and sent: of a name that is not UTF-8, a byte that is none becomes `\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def read(path: Path) -> bytes:
+    """What is in a file. Raises UnreadableFile, so that one file of many can be refused alone."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror or type(error).__name__}") from error

@@ -9,6 +9,8 @@ from typing import Any
 from app import telemetry
 from app.adapting import KIND
 from app.errors import JobFailed
+from app.files import read, text_of
+from app.ingesting import forget_failed
 from app.jobs import OVER
 from app.schemas import (
     AdaptRequest,
@@ -24,6 +26,7 @@ from app.settings import Settings
 from app.sources import SourceText
 from app.summarizing import summarize_texts
 from app.wiring import DEFAULT_TENANT, Lectern, build, free_cores, start_parsers
+from retriever.errors import ParsingError, UnreadableFile
 from retriever.store import Job, version_of
 
 Make = Callable[[Settings], Lectern]
@@ -55,10 +58,11 @@ def temporary(settings: Settings, *, make: Make = build) -> Iterator[Lectern]:
 def add(lectern: Lectern, path: Path, *, collection: str, progress: Progress) -> tuple[str, bool]:
     """Store and index a file; its document's id, and whether anything changed.
 
-    A file that was added before from the same place is replaced, under its id. Raises JobFailed with the reason.
+    A file that was added before from the same place is replaced, under its id. Raises UnreadableFile, and JobFailed
+    with the reason; a file that is refused leaves nothing behind, as in the service.
     """
-    data = path.read_bytes()
-    place = str(path.resolve())
+    data = read(path)
+    place = text_of(path.resolve())
     known = lectern.store.matching(DEFAULT_TENANT, collection=collection, filters={"path": place})
     if known and lectern.store.file(DEFAULT_TENANT, known[0])[0] == data:
         return known[0], False
@@ -66,7 +70,7 @@ def add(lectern: Lectern, path: Path, *, collection: str, progress: Progress) ->
         DEFAULT_TENANT,
         collection=collection,
         data=data,
-        filename=path.name,
+        filename=text_of(Path(path.name)),
         media_type=None,
         title=None,
         metadata={"path": place},
@@ -75,7 +79,11 @@ def add(lectern: Lectern, path: Path, *, collection: str, progress: Progress) ->
     )
     if accepted.job_id is not None:
         lectern.jobs.changed()
-        _follow(lectern, accepted.job_id, progress)
+        try:
+            _follow(lectern, accepted.job_id, progress)
+        except JobFailed:
+            forget_failed(lectern.store, DEFAULT_TENANT, accepted.document.id)
+            raise
     return accepted.document.id, True
 
 
@@ -96,28 +104,40 @@ def summarize(lectern: Lectern, request: SummarizeRequest, *, progress: Progress
 
 
 def summarize_files(
-    paths: Iterable[Path], request: SummarizeRequest, *, settings: Settings, progress: Progress
-) -> tuple[SummarizeReply, list[SourceText]]:
+    paths: Iterable[Path],
+    request: SummarizeRequest,
+    *,
+    settings: Settings,
+    progress: Progress,
+    refused: Callable[[Path, str], None],
+) -> tuple[SummarizeReply, dict[Path, SourceText]]:
     """A summary of files together, and their texts. Nothing is stored or indexed, and no reader is loaded.
 
-    Raises parsing errors and model errors.
+    `refused` is told of a file that cannot be read, and raises where the others are not to go on without it. Raises
+    UnreadableFile where there are none, ParserFailed and model errors.
     """
     import torch
 
     from model.named_encoder import load_encoder
     from model.salience import load_salience
 
-    sources = []
+    sources: dict[Path, SourceText] = {}
     with closing(start_parsers(settings)) as parsers:
         for path in paths:
-            document = parsers.parse(path.read_bytes(), filename=path.name)
-            version = version_of(document.text)
-            title = document.title or path.name
-            sources.append(SourceText(document_id=None, title=title, version=version, document=document))
+            name = text_of(Path(path.name))
+            try:
+                document = parsers.parse(read(path), filename=name)
+            except ParsingError as error:
+                refused(path, str(error))
+                continue
+            version, title = version_of(document.text), document.title or name
+            sources[path] = SourceText(document_id=None, title=title, version=version, document=document)
+    if not sources:
+        raise UnreadableFile("none of the files could be read")
     torch.set_num_threads(settings.threads or free_cores())
     encoder = load_encoder(settings.encoder)
     salience = load_salience(encoder.version)
-    reply = summarize_texts(sources, request, encoder=encoder, salience=salience, progress=progress)
+    reply = summarize_texts([*sources.values()], request, encoder=encoder, salience=salience, progress=progress)
     return reply.model_copy(update=_identifier()), sources
 
 

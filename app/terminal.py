@@ -124,7 +124,7 @@ def progress(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file may be named `[x].txt`
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),

@@ -1,13 +1,14 @@
 """`lectern ask`, `search` and `summarize`: of files, of the data directory, or of a running service."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli.desks import desk_of
+from app.cli.desks import desk_of, refuse
 from app.cli.places import place
 from app.cli.support import DONE, NOTHING, CommandError, service_of, settings_of, tell, validated
 
@@ -98,9 +99,15 @@ def _summarize_files(arguments: argparse.Namespace, names: Sequence[Path], reque
 
     paths = files_under(names)
     with terminal.progress("reading") as progress:
-        reply, sources = local.summarize_files(paths, request, settings=settings_of(arguments), progress=progress)
+        reply, sources = local.summarize_files(
+            paths,
+            request,
+            settings=settings_of(arguments),
+            progress=progress,
+            refused=lambda path, reason: refuse(path, reason, names),
+        )
     summary = Summary.model_validate(reply.model_dump(mode="json"))
-    texts = {source.version: (str(path), source.document) for path, source in zip(paths, sources, strict=True)}
+    texts = {source.version: (str(path), source.document) for path, source in sources.items()}
     tell(arguments, summary, partial(terminal.show_summary, place=lambda cited: place(cited, *texts[cited.version])))
     return DONE if summary.sentences else NOTHING
 
@@ -108,6 +115,6 @@ def _summarize_files(arguments: argparse.Namespace, names: Sequence[Path], reque
 def _split_words(words: Sequence[str]) -> tuple[list[Path], str]:
     """Files and, last, the question."""
     *names, question = words
-    if Path(question).exists():
+    if os.path.exists(question):  # noqa: PTH110 - Path's own fails on a question that is longer than a name can be
         raise CommandError(f"'{question}' is a file: the question comes last")
     return [Path(name) for name in names], question

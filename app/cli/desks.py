@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from app import terminal
 from app.cli.places import ServicePlaces, StorePlaces
-from app.cli.support import CommandError, client_of, service_of, settings_of
+from app.cli.support import CommandError, async_client_of, client_of, service_of, settings_of
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -140,14 +140,15 @@ def _added(lectern: "Lectern", paths: Sequence[Path], names: Sequence[Path], *, 
     """
     from app import local
     from app.errors import JobFailed
+    from retriever.errors import UnreadableFile
 
     documents: dict[str, str] = {}
     for number, path in enumerate(paths, start=1):
         with terminal.progress(f"{number}/{len(paths)} {path.name}") as progress:
             try:
                 documents.setdefault(local.add(lectern, path, collection=collection, progress=progress)[0], str(path))
-            except JobFailed as error:
-                _refuse(path, str(error), names)
+            except (JobFailed, UnreadableFile) as error:
+                refuse(path, str(error), names)
     return _some(documents)
 
 
@@ -172,16 +173,17 @@ def _remote(stack: ExitStack, arguments: argparse.Namespace, names: Sequence[Pat
         stack.callback(forget)
     documents: dict[str, str] = {}
     with terminal.progress("uploading") as progress:
-        taken = upload(paths, url=url, key=arguments.key, collection=collection, progress=progress)
+        taken = upload(paths, async_client_of(arguments, url), collection=collection, progress=progress)
     for each in taken:
         if each.document is None:
-            _refuse(each.path, each.refusal, names)
+            refuse(each.path, each.refusal, names)
         else:
             documents.setdefault(each.document.id, str(each.path))
     return RemoteDesk(client, _some(documents))
 
 
-def _refuse(path: Path, reason: str, names: Sequence[Path]) -> None:
+def refuse(path: Path, reason: str, names: Sequence[Path]) -> None:
+    """Note that a file is left out. Raises CommandError for one that was named itself."""
     if path in names:
         raise CommandError(f"{path}: {reason}")
     terminal.note(f"{path}: {reason}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli.support import DONE, NOTHING, CommandError, print_json, service_of, settings_of
+from app.cli.support import DONE, NOTHING, CommandError, async_client_of, print_json, service_of, settings_of
 
 if TYPE_CHECKING:
     from app.cli.uploading import Taken
@@ -47,14 +47,8 @@ def _sent(arguments: argparse.Namespace, paths: Sequence[Path], url: str) -> "li
     from app.cli.uploading import upload
 
     with terminal.progress("uploading") as progress:
-        return upload(
-            paths,
-            url=url,
-            key=arguments.key,
-            collection=arguments.collection,
-            progress=progress,
-            at_once=arguments.at_once,
-        )
+        client = async_client_of(arguments, url)
+        return upload(paths, client, collection=arguments.collection, progress=progress, at_once=arguments.at_once)
 
 
 def _stored(arguments: argparse.Namespace, paths: Sequence[Path], make: "Make | None") -> "list[Taken]":
@@ -64,6 +58,7 @@ def _stored(arguments: argparse.Namespace, paths: Sequence[Path], make: "Make | 
     from app.cli.uploading import Taken
     from app.errors import JobFailed
     from app.wiring import build
+    from retriever.errors import UnreadableFile
 
     taken = []
     with local.opened(settings_of(arguments), make=make or build) as lectern:
@@ -73,6 +68,6 @@ def _stored(arguments: argparse.Namespace, paths: Sequence[Path], make: "Make | 
                     found, changed = local.add(lectern, path, collection=arguments.collection, progress=progress)
                     document = document_of(lectern.store.document(TENANT, found))
                     taken.append(Taken(path=path, document=document, changed=changed))
-                except JobFailed as error:
+                except (JobFailed, UnreadableFile) as error:
                     taken.append(Taken(path=path, document=None, refusal=str(error)))
     return taken

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from app.settings import Settings
-    from lectern import Client
+    from lectern import AsyncClient, Client
     from retriever.store import Store
 
 M = TypeVar("M", bound="BaseModel")
 
 DONE, NOTHING, FAILED = 0, 1, 2
 INTERRUPTED = 130  # as shells report SIGINT
+RETRIES = 2  # somebody waits: a service that is down is told in a second
 TENANT = "default"  # whose documents this machine's are: `app.wiring` has it too, and would load the models' library
 
 
@@ -56,11 +57,25 @@ def service_of(arguments: argparse.Namespace) -> str | None:
 
 
 def client_of(arguments: argparse.Namespace, url: str) -> "Client":
-    """A client of that service. Raises CommandError for an address that is none."""
+    """A client of that service. Raises CommandError for an address or a key that is none."""
     from lectern import Client
 
+    with _told():
+        return Client(url, key=arguments.key, retries=RETRIES)
+
+
+def async_client_of(arguments: argparse.Namespace, url: str) -> "AsyncClient":
+    """The same for asyncio."""
+    from lectern import AsyncClient
+
+    with _told():
+        return AsyncClient(url, key=arguments.key, retries=RETRIES)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        return Client(url, key=arguments.key, retries=2)  # somebody waits: a service that is down is told in a second
+        yield
     except ValueError as error:
         raise CommandError(str(error)) from error
 

@@ -3,11 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from app.cli.support import DONE, CommandError, service_of, settings_of
+from app.cli.support import DONE, async_client_of, service_of, settings_of
 
 if TYPE_CHECKING:
     from app.local import Make
     from app.tools.workers import Worker
+    from lectern import AsyncClient
 
 
 def add_command(command: Any, *parents: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def _mcp(arguments: argparse.Namespace, make: "Make | None") -> int:
     telemetry.configure("warning")  # to standard error; standard output is the protocol's
     url = service_of(arguments)
     if url is not None:
-        asyncio.run(_remote(url, arguments.key))
+        asyncio.run(_remote(async_client_of(arguments, url)))
         return DONE
     from app import local
     from app.security import ANYBODY
@@ -35,14 +36,9 @@ def _mcp(arguments: argparse.Namespace, make: "Make | None") -> int:
     return DONE
 
 
-async def _remote(url: str, key: str | None) -> None:
+async def _remote(client: "AsyncClient") -> None:
     from app.tools.remote import RemoteWorker
-    from lectern import AsyncClient
 
-    try:
-        client = AsyncClient(url, key=key, retries=2)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
     async with client:
         await _serve(RemoteWorker(client))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.files import read, text_of
 from lectern import (
     AsyncClient,
     Document,
@@ -19,6 +20,7 @@ from lectern import (
     Unreadable,
     Unsupported,
 )
+from retriever.errors import UnreadableFile
 
 AT_ONCE = 4  # uploads under way together: they share the service's commits, and fill its workers
 REFUSALS = (Invalid, Limits, NoText, TooLarge, Unreadable, Unsupported)  # of a file; others end it all
@@ -38,12 +40,15 @@ class Taken:
 
 
 def upload(
-    paths: Sequence[Path], *, url: str, key: str | None, collection: str, progress: Progress, at_once: int = AT_ONCE
+    paths: Sequence[Path], client: AsyncClient, *, collection: str, progress: Progress, at_once: int = AT_ONCE
 ) -> list[Taken]:
-    """Upload files, a file that is refused alone, and say what became of each, in their order. Raises LecternError."""
+    """Upload files, a file that is refused alone, and say what became of each, in their order.
+
+    The client is closed at the end. Raises LecternError.
+    """
 
     async def all_of_them() -> list[Taken]:
-        async with AsyncClient(url, key=key) as client:
+        async with client:
             return await _uploaded(client, paths, collection=collection, progress=progress, at_once=at_once)
 
     return asyncio.run(all_of_them())  # which ends at once when it is interrupted, unlike threads
@@ -71,9 +76,12 @@ async def _uploaded(
 
 
 async def _one(client: AsyncClient, path: Path, *, collection: str) -> Taken:
-    place = str(path.resolve())
+    place = text_of(path.resolve())
     document_id = "file-" + hashlib.sha256(f"{collection}\0{place}".encode()).hexdigest()[:24]
-    data = await asyncio.to_thread(path.read_bytes)
+    try:
+        data = await asyncio.to_thread(read, path)
+    except UnreadableFile as error:
+        return Taken(path=path, document=None, refusal=str(error))
     digest = hashlib.sha256(data).hexdigest()
     try:
         known = await client.documents.get(document_id)
@@ -85,7 +93,7 @@ async def _one(client: AsyncClient, path: Path, *, collection: str) -> Taken:
         document = await client.documents.put(
             document_id,
             data=data,
-            filename=path.name,
+            filename=text_of(Path(path.name)),
             collection=collection,
             metadata={"path": place, DIGEST: digest},
         )

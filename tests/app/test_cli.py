@@ -1,6 +1,8 @@
 """The command line, with small fakes for the models where what they say does not matter."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -169,6 +171,60 @@ def test_files_are_ingested_once_replaced_when_they_change_and_found_again(
     hits = capsys.readouterr().out
     assert "wheat" in hits
     assert "barley" not in hits
+
+
+def test_a_file_that_is_refused_leaves_no_document_behind(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken.pdf").write_bytes(b"%PDF-1.7\nnothing")
+    assert run("ingest", "broken.pdf") == 1
+    assert run("ingest", "lease.md") == 0
+    (tmp_path / "lease.md").write_text(" ")
+    assert run("ingest", "lease.md") == 1
+    capsys.readouterr()
+    assert run("docs", "list", "--json") == 0
+    (kept,) = json.loads(capsys.readouterr().out)["documents"]
+    assert (kept["title"], kept["status"], kept["characters"]) == ("Lease", "indexed", len(LEASE))
+
+
+def odd(folder: Path) -> Path:
+    """A folder with a file whose name is not UTF-8, one with a mark in its name, and one that fails."""
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("The cook of the mill is Ann.")
+    (folder / "[draft] rent.md").write_text(LEASE)
+    (folder / "memory.txt").symlink_to("/proc/self/mem")  # a file to look at, and an error to read
+    return folder
+
+
+def test_files_of_any_name_are_taken_and_one_that_cannot_be_read_is_refused_alone(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd(tmp_path / "odd")
+    for counts in ("2 added, 0 unchanged, 1 refused\n", "0 added, 2 unchanged, 1 refused\n"):
+        assert run("ingest", "odd") == 1
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == (counts, "lectern: odd/memory.txt: it cannot be read: Input/output error\n")
+    assert run("ask", "Who is the cook of the mill?") == 0
+    assert "caf\\xe9.txt, line 1: " in capsys.readouterr().out
+    assert run("ask", "odd", "Who is the cook of the mill?") == 0
+    assert run("summarize", "odd", "--sentences", "1") == 0
+    assert "odd/memory.txt: it cannot be read" in capsys.readouterr().err
+    assert run("summarize", "odd", "odd/memory.txt") == 2
+    assert capsys.readouterr().err == "lectern: odd/memory.txt: it cannot be read: Input/output error\n"
+
+
+def test_a_bar_names_a_file_as_it_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "[draft] rent.md").write_text(LEASE)
+    seen = io.StringIO()
+    monkeypatch.setattr(seen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", seen)
+    assert run("ingest", "[draft] rent.md") == 0
+    assert "[draft] rent.md" in seen.getvalue()
+
+
+def test_a_question_may_be_longer_than_a_file_s_name(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("ask", "lease.md", "What, " + "please, " * 60 + "is the yearly rent of the mill?") == 0
+    assert capsys.readouterr().out.startswith("barley  (")
 
 
 def test_data_names_the_place_where_asked_files_are_kept(run: Run, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from app.cli import main
 from app.cli.support import TENANT
 from tests.app.served import ROOT, Server
+from tests.app.test_cli import odd
 from tests.lectern.scripted import problem, scripted
 
 LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
@@ -115,6 +116,16 @@ def test_a_folder_is_uploaded_once_changed_files_again_and_refusals_are_listed(
     assert sum(each["metadata"]["path"] == str(folder / "0.txt") for each in listed) == 1
 
 
+def test_files_of_any_name_are_sent_and_one_that_cannot_be_read_is_refused_alone(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd(tmp_path / "odd")
+    for counts in ("2 added, 0 unchanged, 1 refused\n", "0 added, 2 unchanged, 1 refused\n"):
+        assert run("ingest", "odd") == 1
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == (counts, "lectern: odd/memory.txt: it cannot be read: Input/output error\n")
+
+
 def test_documents_are_listed_shown_read_and_deleted(
     run: Run, service: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,8 +191,9 @@ def test_what_a_service_cannot_do_is_told_in_one_line_with_exit_code_2(
             shown = capsys.readouterr()
             assert shown.err.startswith(f"lectern: cannot reach {nobody}")
             assert (shown.err.count("\n"), shown.out) == (1, "")
-    assert run("docs", "list", "--url", "file:///etc") == 2
-    assert "begins with http" in capsys.readouterr().err
+    for argv in (["docs", "list"], ["ingest", "lease.md"], ["ask", "lease.md", "Why?"], ["mcp"]):
+        assert run(*argv, "--url", "file:///etc") == 2
+        assert "begins with http" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("docs", "list", "--url", nobody, "--data", "here")
 
