@@ -1,5 +1,6 @@
 """The tools' work by a running service, through its client."""
 
+from contextlib import aclosing
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,11 +22,12 @@ class RemoteWorker:
 
     async def summarize(self, arguments: requests.Summarize, tell: Tell) -> Reply:
         """As `POST /summarize`, streamed, as that tells how far it is."""
-        async for each in self._client.stream_summary(**_given(arguments)):
-            if isinstance(each, Progress):
-                tell(each.done, each.total, each.unit)
-            elif isinstance(each, Summary):
-                return _json(each)
+        async with aclosing(self._client.stream_summary(**_given(arguments))) as events:
+            async for each in events:
+                if isinstance(each, Progress):
+                    tell(each.done, each.total, each.unit)
+                elif isinstance(each, Summary):
+                    return _json(each)
         raise UnexpectedReply("the summary ended before it was whole", status=200)
 
     async def search(self, arguments: requests.Search, tell: Tell) -> Reply:

@@ -20,7 +20,7 @@ def answer(reply: Shown) -> str:
         for number, each in enumerate(reply["citations"], start=1)
     ]
     others = [f"Or: {_line(each['answer'])} ({each['confidence']:.0%})" for each in reply["alternatives"]]
-    return "\n".join([f"{reply['answer']} ({sure})", *cited, *others])
+    return "\n".join([f"{_line(reply['answer'])} ({sure})", *cited, *others])
 
 
 def summary(reply: Shown) -> str:
@@ -33,14 +33,14 @@ def summary(reply: Shown) -> str:
 
 
 def hits(reply: Shown) -> str:
-    """The passages with their places."""
-    found = [f"[{number}] {_place(hit)}\n{hit['text']}" for number, hit in enumerate(reply["hits"], start=1)]
+    """The passages with their places, each of their lines marked as quoted."""
+    found = [f"[{number}] {_place(hit)}\n{_quoted(hit['text'])}" for number, hit in enumerate(reply["hits"], start=1)]
     return "\n\n".join(found) or "Nothing was found."
 
 
 def document(reply: Shown) -> str:
     """What became of a document."""
-    told = f"{reply['title']}: document {reply['id']} in the collection {reply['collection']}, {reply['status']}"
+    told = f"{_line(reply['title'])}: document {reply['id']} in the collection {reply['collection']}, {reply['status']}"
     return "\n".join([f"{told}, {reply['characters']:,} characters.", *reply["warnings"]])
 
 
@@ -55,7 +55,7 @@ def _place(cited: Shown) -> str:
     """Title, page and section, then what leads there."""
     page = None if cited["page"] is None else f"page {cited['page']}"
     parts = [cited["title"] or "the text that was given", page, cited["section"]]
-    named = ", ".join(dict.fromkeys(part for part in parts if part))
+    named = ", ".join(dict.fromkeys(_line(part) for part in parts if part))
     document = f", document {cited['document_id']}" if cited["document_id"] else ""
     return f"{named} (characters {cited['start']} to {cited['end']}{document})"
 
@@ -63,3 +63,8 @@ def _place(cited: Shown) -> str:
 def _line(text: str) -> str:
     """On one line, so that nothing in it looks like a line of ours."""
     return " ".join(text.split())
+
+
+def _quoted(text: str) -> str:
+    """Line by line, so that nothing in it looks like a line of ours either."""
+    return "\n".join(f"> {line}" for line in text.splitlines())
