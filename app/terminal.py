@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lectern import Answer, Citation, Hit, Search, Summary
 
 _ESCAPES = re.compile("\x1b\\[[0-9]*m")
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line ends: a terminal would obey them
 LONGEST_CONTEXT = 400  # characters of the sentence around a quote that are shown
 
 Place = Callable[["Citation | Hit"], str]
@@ -27,6 +28,11 @@ def write(text: str) -> None:
     """Part of the result as it is, on standard output. What its encoding lacks becomes a question mark."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+
+
+def write_text(text: str) -> None:
+    """A document's own text on standard output: to a file or a pipe as it is, to a terminal without what it obeys."""
+    write(_harmless(text) if sys.stdout.isatty() else text)
 
 
 def note(text: str) -> None:
@@ -72,12 +78,12 @@ def show_answer(reply: "Answer", *, place: Place) -> None:
 
 def show_summary(reply: "Summary", *, place: Place) -> None:
     """The summary, where its sentences stand, and how much was read for it."""
-    say(reply.summary)
+    say(_harmless(reply.summary))
     if not reply.sentences:
         return
     say("\nSources:")
     for number, sentence in enumerate(reply.sentences, start=1):
-        say(f"  {number}. {place(sentence.citation)}: “{_shortened(sentence.text, 60)}”")
+        say(f"  {number}. {place(sentence.citation)}: “{_shortened(one_line(sentence.text), 60)}”")
     coverage = reply.coverage
     say(f"\nRead {coverage.characters_read:,} of {coverage.characters_total:,} characters.")
 
@@ -136,8 +142,8 @@ def progress(label: str) -> Iterator[Callable[[int, int | None, str], None]]:
 
 
 def one_line(text: str) -> str:
-    """A text with all white space made single blanks."""
-    return " ".join(text.split())
+    """A text with all white space made single blanks, and nothing in it that a terminal obeys."""
+    return _harmless(" ".join(text.split()))
 
 
 def _context(citation: "Citation", *, on: bool) -> str:
@@ -152,6 +158,10 @@ def _context(citation: "Citation", *, on: bool) -> str:
 
 def _bold(text: str, *, on: bool) -> str:
     return f"\x1b[1m{text}\x1b[0m" if on else text
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub("\ufffd", text)
 
 
 def _width(cell: str) -> int:

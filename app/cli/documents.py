@@ -51,7 +51,7 @@ def _show(arguments: argparse.Namespace, make: "Make | None") -> int:
 def _text(arguments: argparse.Namespace, make: "Make | None") -> int:
     with shelf_of(arguments, make) as shelf:
         found = shelf.text(arguments.id, start=arguments.start, end=arguments.end, version=arguments.version)
-    tell(arguments, found, lambda part: terminal.write(part.text))
+    tell(arguments, found, lambda part: terminal.write_text(part.text))
     return DONE
 
 
@@ -74,11 +74,17 @@ def _describe(document: "Document") -> None:
             "status": terminal.state(document.status),
             "collection": document.collection,
             "version": document.version or "-",
-            "type": document.media_type,
+            "type": terminal.one_line(document.media_type),
             "size": f"{document.characters:,} characters, {document.passages:,} passages"
             + (f", {document.pages:,} pages" if document.pages else ""),
             "added": document.created_at,
-            **{f"metadata.{name}": terminal.one_line(str(value)) for name, value in sorted(document.metadata.items())},
-            **{f"warning {number}": warning for number, warning in enumerate(document.warnings, start=1)},
+            **{
+                terminal.one_line(f"metadata.{name}"): terminal.one_line(str(value))
+                for name, value in sorted(document.metadata.items())
+            },
+            **{
+                f"warning {number}": terminal.one_line(warning)
+                for number, warning in enumerate(document.warnings, start=1)
+            },
         }
     )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from app.terminal import one_line
+
 if TYPE_CHECKING:
     from lectern import Citation, Client, Hit
     from retriever.store import Store
@@ -25,14 +27,14 @@ def has_lines(media_type: str) -> bool:
 
 
 def told(cited: "Citation | Hit", name: str, *, line: int | None, speaker: str | None) -> str:
-    """A place in words."""
+    """A place in words, on one line."""
     if cited.page is not None:
         name = f"{name}, page {cited.page}"
     elif line is not None:
         name = f"{name}, line {line}"
     elif cited.section:
         name = f"{name}, {cited.section}"
-    return f"{name}, {speaker}" if speaker else name
+    return one_line(f"{name}, {speaker}" if speaker else name)
 
 
 class StorePlaces:

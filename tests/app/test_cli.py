@@ -227,6 +227,27 @@ def test_a_question_may_be_longer_than_a_file_s_name(run: Run, capsys: pytest.Ca
     assert capsys.readouterr().out.startswith("barley  (")
 
 
+def test_nothing_that_a_terminal_obeys_comes_out_of_a_document(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evil = "&#27;]0;owned&#7;"
+    page = f"<title>Mill{evil}</title><h1>Rent{evil}</h1><p>The yearly rent{evil} of the mill is barley.</p>"
+    (tmp_path / "mill.html").write_text(page)
+    assert run("ingest", "mill.html") == 0
+    assert run("docs", "list", "--json") == 0
+    (document,) = json.loads(capsys.readouterr().out.splitlines()[-1])["documents"]
+    assert "\x1b" in document["title"]
+    shown = ["docs", "show", document["id"]], ["docs", "text", document["id"]]
+    asked = ["ask", "What is the yearly rent of the mill?"], ["search", "rent"], ["summarize"]
+    monkeypatch.setenv("NO_COLOR", "1")
+    for argv in (["docs", "list"], *shown, *asked):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        assert run(*argv) == 0
+        out = capsys.readouterr().out
+        assert "owned" in out
+        assert not set(out) & set("\x1b\x07")
+
+
 def test_data_names_the_place_where_asked_files_are_kept(run: Run, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     assert run("ask", "lease.md", "--data", str(kept), "What is the yearly rent of the mill?") == 0
