@@ -98,11 +98,11 @@ def _asked(arguments: argparse.Namespace, request: "AdaptRequest", url: str) -> 
 
 def _questions(path: Path) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):  # a string may hold other line ends
         try:
-            rows.append(json.loads(line))
+            rows += [json.loads(line)] if line.strip() else []
         except ValueError as error:
-            raise CommandError(f"'{path}', line {number}: not JSON") from error
+            raise CommandError(f"'{path}', line {number}: not JSON in UTF-8") from error
     return rows
 
 

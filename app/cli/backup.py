@@ -29,8 +29,8 @@ def add_commands(command: Any, *parents: argparse.ArgumentParser) -> None:
 def _backup(arguments: argparse.Namespace, make: "Make | None") -> int:
     from retriever.store.backup import back_up
 
-    store = _store(arguments)
-    if arguments.file.absolute().parent == store.absolute().parent:
+    store, folder = _store(arguments), arguments.file.resolve().parent
+    if folder == store.resolve().parent or folder.is_relative_to(settings_of(arguments).data_dir.resolve()):
         raise CommandError(f"'{arguments.file}' is in the data directory and would be lost with it: name another place")
     version = importlib.metadata.version("lectern")
     manifest = back_up(store, arguments.file, made_by=f"lectern {version}")

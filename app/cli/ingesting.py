@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import terminal
-from app.cli.support import DONE, NOTHING, CommandError, async_client_of, print_json, service_of, settings_of
+from app.cli.support import DONE, NOTHING, CommandError, async_client_of, print_json, service_of, settings_of, validated
 
 if TYPE_CHECKING:
     from app.cli.uploading import Taken
@@ -23,9 +23,11 @@ def add_command(command: Any, *parents: argparse.ArgumentParser) -> None:
 
 def _ingest(arguments: argparse.Namespace, make: "Make | None") -> int:
     from app.files import files_under
+    from app.schemas import DocumentFields
 
     if arguments.at_once < 1:
         raise CommandError(f"--at-once {arguments.at_once}: at least 1")
+    validated(DocumentFields, {"collection": arguments.collection})
     paths, url = files_under(arguments.paths), service_of(arguments)
     taken = _stored(arguments, paths, make) if url is None else _sent(arguments, paths, url)
     refused = [each for each in taken if each.document is None]

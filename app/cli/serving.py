@@ -64,7 +64,6 @@ def _version(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 
 def _port(value: str) -> int:
-    port = int(value)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port: use 0 to 65535")
-    return port
+    if not (value.isascii() and value.isdigit() and int(value) <= 65535):
+        raise argparse.ArgumentTypeError(f"{value} is not a port: use 0 to 65535")
+    return int(value)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from app.cli.support import TENANT, client_of, service_of, settings_of, store_of
+from app.cli.support import TENANT, CommandError, client_of, service_of, settings_of, store_of
 
 if TYPE_CHECKING:
     from app.local import Make
@@ -81,9 +81,11 @@ class LocalShelf:
         return document_of(self._store.document(TENANT, document_id))
 
     def text(self, document_id: str, *, start: int, end: int | None, version: str | None) -> "TextRange":
-        """As `Shelf` says. Raises NotFound."""
+        """As `Shelf` says. Raises NotFound, and CommandError for what is no range."""
         from lectern import TextRange
 
+        if start < 0 or (end is not None and end < start):  # as the service says too
+            raise CommandError("a range of a text begins at 0 or later, and does not end before it begins")
         text, first, last, found = self._store.text(TENANT, document_id, start=start, end=end, version=version)
         return TextRange(text=text, start=first, end=last, version=found)
 

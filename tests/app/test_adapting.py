@@ -294,9 +294,11 @@ def test_the_command_line_adapts_and_takes_back(tmp_path: Path, make_lectern, ca
     assert cli.main([*command, "--rollback"], make=make_lectern) == 2
     assert "no promotion to take back" in capsys.readouterr().err
     assert cli.main([*command, "--mode", "full"], make=make_lectern) == 2
-    asked.write_text("{\n")
-    assert cli.main([*command, "--questions", str(asked)], make=make_lectern) == 2
-    assert "line 1: not JSON" in capsys.readouterr().err
+    said = json.dumps({"question": "Who\u2028then?", "answer": "a", "document": "b"}, ensure_ascii=False)
+    for wrong in (b"{\n", "{é".encode("latin-1")):
+        asked.write_bytes(said.encode() + b"\n\n" + wrong)
+        assert cli.main([*command, "--questions", str(asked)], make=make_lectern) == 2
+        assert "line 3: not JSON in UTF-8" in capsys.readouterr().err
 
 
 def passages():  # type: ignore[no-untyped-def]

@@ -244,8 +244,10 @@ def test_the_commands_back_up_a_running_lectern_and_restore_it_and_say_so_in_a_l
     assert "1871" in out
     code, _, err = command("restore", file, "--data", two)
     assert (code, err) == (2, f"lectern: '{two}' is not empty: name another folder, or say --replace\n")
-    code, _, err = command("backup", two / "backup", "--data", two)
-    assert (code, "is in the data directory" in err) == (2, True)
+    (two / "inner").mkdir()
+    for inside in (two / "backup", two / "inner" / "backup", one / ".." / "two" / "backup"):
+        code, _, err = command("backup", inside, "--data", two)
+        assert (code, "is in the data directory" in err) == (2, True)
     file.write_bytes(file.read_bytes()[:-100])
     code, _, err = command("restore", file, "--check")
     assert (code, err.count("\n"), "is not a whole backup" in err) == (2, 1, True)

@@ -105,6 +105,9 @@ def test_a_directory_is_asked_as_all_its_files_and_hidden_ones_are_passed_over(
         (["summarize", "lease.md", "--ratio", "2"], "ratio"),
         (["eval", "qa", "--set", "absent.json"], "absent.json"),
         (["reindex", "--collection", "nowhere"], "nowhere"),
+        (["ingest", "lease.md", "--collection", "no name"], "collection: "),
+        (["docs", "text", "any", "--start", "-1"], "begins at 0"),
+        (["docs", "text", "any", "--start", "5", "--end", "4"], "does not end before"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_with_exit_code_2(
