@@ -128,34 +128,35 @@ def _summaries(arguments: argparse.Namespace, make: "Make | None") -> int:
 
 
 def _perplexity(arguments: argparse.Namespace, make: "Make | None") -> int:
-    from app.evaluation import ProgressLine
     from app.evaluation.perplexity import evaluate_perplexity, plot_perplexity
     from model.language_model import load_language_model
 
-    progress = ProgressLine(sys.stderr)
-    try:
+    with _progress() as progress:
         measured = evaluate_perplexity(
             load_language_model(), arguments.set, memories=arguments.mem, limit=arguments.limit, progress=progress
         )
         if arguments.plot:
             plot_perplexity({arguments.set.stem: measured}, arguments.plot)
-    except ModuleNotFoundError as error:
-        raise CommandError(f"{error.name} is not installed: pip install 'lectern[eval]'") from error
-    finally:
-        progress.close()
     return _report(arguments, {str(memory): one.as_dict() for memory, one in measured.items()})
 
 
 @contextmanager
 def _lectern(arguments: argparse.Namespace, make: "Make | None") -> "Iterator[tuple[Lectern, ProgressLine]]":
     from app import local
-    from app.evaluation import ProgressLine
     from app.wiring import build
+
+    with _progress() as progress, local.temporary(settings_of(arguments), make=make or build) as lectern:
+        yield lectern, progress
+
+
+@contextmanager
+def _progress() -> "Iterator[ProgressLine]":
+    """How far it is, on standard error; packages that only measuring needs are named where they are missing."""
+    from app.evaluation import ProgressLine
 
     progress = ProgressLine(sys.stderr)
     try:
-        with local.temporary(settings_of(arguments), make=make or build) as lectern:
-            yield lectern, progress
+        yield progress
     except ModuleNotFoundError as error:
         raise CommandError(f"{error.name} is not installed: pip install 'lectern[eval]'") from error
     finally:
