@@ -69,7 +69,7 @@ def configure(level: str) -> None:
     """Send the service's and the server's logs to standard error, a JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("lectern", "retriever", "model", "uvicorn", "uvicorn.error"):
+    for name in ("lectern", "retriever", "model", "opentelemetry", "uvicorn", "uvicorn.error"):
         target = logging.getLogger(name)
         target.handlers = [handler] if name != "uvicorn.error" else []
         target.propagate = name == "uvicorn.error"

@@ -6,6 +6,7 @@ FastAPI's own telemetry stays off, since it sends paths, query strings and messa
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,16 +48,23 @@ def configure(version: str, environ: Mapping[str, str] = os.environ) -> None:
             "a collector of traces is named, and its SDK is missing: pip install 'lectern[otel]'"
         ) from None
     named = {} if environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "lectern"}
-    provider = TracerProvider(resource=Resource.create({**named, SERVICE_VERSION: version}))
+    resource = Resource.create({**named, SERVICE_VERSION: version})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # it would wait there too: see `flush`
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
 
 
 def flush() -> None:
-    """Send what has not been sent yet; at a shutdown, and for at most a few seconds."""
+    """Send what has not been sent yet; at a shutdown, and for at most a few seconds.
+
+    On a thread that is left behind then: the SDK takes a time limit and keeps none (its issue 4568), and would try for
+    ten seconds for each 512 spans.
+    """
     send = getattr(trace.get_tracer_provider(), "force_flush", None)  # the SDK's own; without it there is nothing
     if send is not None:
-        send(timeout_millis=FLUSH_SECONDS * 1000)
+        sending = threading.Thread(target=send, name="last spans", daemon=True)
+        sending.start()
+        sending.join(FLUSH_SECONDS)
 
 
 @contextmanager

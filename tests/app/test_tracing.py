@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -98,6 +99,10 @@ def test_a_collector_that_is_away_holds_up_neither_answers_nor_the_end(tmp_path,
     server = Server(tmp_path / "data")
     assert server.client.post("/ask", json={"question": "Who?", "text": "The keeper was Anna."}).status_code == 200
     assert server.stop() in (0, -15)
+    times = {line["event"]: datetime.fromisoformat(line["time"]) for line in server.log}
+    assert times["Application shutdown complete."] - times["stopped"] < timedelta(seconds=tracing.FLUSH_SECONDS + 2)
+    assert any("Transient error" in line for line in server.written)
+    assert all(line.startswith("{") for line in server.written)
 
 
 @pytest.mark.parametrize(
