@@ -18,6 +18,12 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _SANE = re.compile(r"[A-Za-z0-9._\-]{1,128}\Z")
 logger = logging.getLogger("lectern")
+OURS = ("lectern", "retriever", "model", "uvicorn", "uvicorn.error")
+OTHERS = (
+    "asyncio",
+    "concurrent.futures",
+    "opentelemetry",
+)  # what they say would go out as it is, by Python's last resort
 
 
 def new_request_id(sent: str | None = None) -> str:
@@ -33,7 +39,7 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage().partition("\n")[0],  # after it asyncio shows an exception, message and all
         }
         if identifier := request_id.get():
             line["request_id"] = identifier
@@ -69,7 +75,7 @@ def configure(level: str) -> None:
     """Send the service's and the server's logs to standard error, a JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name in ("lectern", "retriever", "model", "opentelemetry", "uvicorn", "uvicorn.error"):
+    for name in OURS + OTHERS:
         target = logging.getLogger(name)
         target.handlers = [handler] if name != "uvicorn.error" else []
         target.propagate = name == "uvicorn.error"

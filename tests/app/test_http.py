@@ -1,5 +1,7 @@
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,6 +12,7 @@ from app.errors import QueueFull
 from app.main import create_app
 from app.settings import Settings
 from retriever.errors import StorageFull, StoreUnavailable
+from tests.app.served import ROOT
 from tests.app.test_documents_api import PUMPS, add, assert_problem
 
 JSON = {"content-type": "application/json"}
@@ -47,6 +50,21 @@ def test_a_log_line_of_an_error_has_its_place_and_not_its_message():
     assert "plantedtext" not in line
     assert json.loads(line)["error"][0]["kind"] == "ValueError"
     assert "test_http.py" in json.loads(line)["error"][0]["at"][0]
+
+
+def test_what_asyncio_says_of_a_task_that_nobody_waits_for_is_a_line_without_the_message():
+    script = (
+        "import asyncio, gc; from app import telemetry\n"
+        "telemetry.configure('info')\n"
+        "async def fail(): raise ValueError('plantedtext')\n"
+        "async def main():\n"
+        "    asyncio.create_task(fail(), name='lost'); await asyncio.sleep(0); await asyncio.sleep(0); gc.collect()\n"
+        "asyncio.run(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    line = json.loads(done.stderr)
+    assert (line["event"], line["error"][0]["kind"]) == ("Task exception was never retrieved", "ValueError")
+    assert "planted" not in done.stderr
 
 
 def test_unknown_paths_and_methods_are_problems(client):
