@@ -4,6 +4,9 @@ Questions are made of the collection (app/adaptation_sets.py). A low-rank map on
 or without it, and under several mixes, others are searched for, and the best way is chosen. It is then judged against
 what the collection is searched by now, on questions of other documents and of other kinds, and takes over only where it
 is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the old retriever in place.
+
+In the mode `full` it is the encoder's upper layers that are learned, and all passages are embedded anew by them
+(app/encoder_trial.py); they are chosen, judged and promoted as a map is.
 """
 
 import itertools
@@ -20,9 +23,11 @@ import numpy as np
 
 from app.adaptation_sets import GIVEN, Asked, Given, Questions, make_questions
 from app.adapted import Tunings
+from app.encoder_trial import Trial, Trying
+from app.encoders import Encoders
+from app.errors import NotTried
 from app.evaluation.ranking import ndcg_at, recall_at
 from app.evaluation.statistics import bootstrap, paired_bootstrap
-from app.inference import TextEncoder
 from app.schemas import (
     AdaptCounts,
     AdaptedMix,
@@ -35,7 +40,7 @@ from app.schemas import (
 )
 from retriever.errors import Conflict, NotFound
 from retriever.hybrid import Candidates, HybridRetriever
-from retriever.store import DEFAULT_COLLECTION, Job, Store
+from retriever.store import DEFAULT_COLLECTION, Embedded, Job, Store
 from retriever.tuning import Mix, QueryMap, Tuning
 
 KIND = "adapt"
@@ -48,6 +53,7 @@ STEPS = 600
 NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0)
 WEIGHTS = (0.2, 0.3, 0.5, 0.6)  # tried where users gave questions: made ones repeat the passages' words too well
 ENCODED, TRAINED, CHOSEN = 0.2, 0.3, 0.65  # shares of the budget by which each step is over
+CHOSEN_FULL = 0.9  # where passages are embedded anew; what comes before is in app/encoder_trial.py
 SLICE = 16  # questions encoded at once: what a user's question waits for
 
 
@@ -65,6 +71,10 @@ class _Budget:
         self._started, self._seconds, self._context = time.monotonic(), seconds, context
 
     @property
+    def seconds(self) -> float:
+        return self._seconds
+
+    @property
     def spent(self) -> float:
         return time.monotonic() - self._started
 
@@ -78,8 +88,8 @@ class _Budget:
 class Adapting:
     """Runs adaptations, one at a time for a collection, and takes the last promotion back."""
 
-    def __init__(self, store: Store, retriever: HybridRetriever, encoder: TextEncoder, tunings: Tunings) -> None:
-        self._store, self._retriever, self._encoder, self._tunings = store, retriever, encoder, tunings
+    def __init__(self, store: Store, retriever: HybridRetriever, encoders: Encoders, tunings: Tunings) -> None:
+        self._store, self._retriever, self._encoders, self._tunings = store, retriever, encoders, tunings
         self._lock = threading.Lock()
         self._running: set[int] = set()
 
@@ -91,21 +101,30 @@ class Adapting:
             raise NotFound(f"no collection {name!r}")
         with self._alone(number or 0):
             current = self._tunings.state(job.tenant, name).current
-            if current is not None and current.facts.get("job") == job.id:
+            if number is not None and current is not None and current.facts.get("job") == job.id:
+                self._tunings.take_up(job.tenant, name, number)
                 return dict(current.facts["result"])  # promoted, and killed before it could say so
             budget = _Budget(float(job.payload["budget_seconds"]), context)
-            run = _Run(self._store, self._retriever, self._encoder, budget, job)
-            tuning, result = run.adapt(current)
+            run = _Run(self._store, self._retriever, self._encoders, budget, job, current)
+            tuning, result = run.adapt()
             budget.left(1.0, force=True)  # the last moment at which cancelling it changes anything
             if tuning is not None and number is not None:
                 facts = {"job": job.id, "result": result.model_dump(mode="json")}
-                self._tunings.promote(job.tenant, name, number, replace(tuning, facts=facts))
+                self._promote(job.tenant, name, number, replace(tuning, facts=facts), run.embedded(tuning))
             return result.model_dump(mode="json")
+
+    def _promote(self, tenant: str, name: str, number: int, tuning: Tuning, embedded: Embedded | None) -> None:
+        """Promote, with what was added to the collection since its passages were embedded."""
+        while missing := self._tunings.promote(tenant, name, number, tuning, embedded=embedded):
+            assert embedded is not None  # noqa: S101 - for the type checker: else nothing is missing
+            vectors = self._encoders.of(tuning, "bulk").encode_passages([text for _, text in missing])
+            keys = [*embedded.keys, *(key for key, _ in missing)]
+            embedded = replace(embedded, keys=keys, vectors=np.concatenate([embedded.vectors, vectors]))
 
     def rollback(self, tenant: str, collection: str) -> RollbackReply:
         """Search by what was before the last promotion again. Raises NotFound and Conflict."""
         state = self._tunings.rollback(tenant, collection)
-        current = self._encoder.version if state.current is None else state.current.version
+        current = self._encoders.of(None, "bulk").version if state.current is None else state.current.version
         return RollbackReply(collection=collection, retriever=current)
 
     @contextmanager
@@ -125,41 +144,70 @@ class _Run:
     """One adaptation, from the collection to what it has learned and how that was judged."""
 
     def __init__(
-        self, store: Store, retriever: HybridRetriever, encoder: TextEncoder, budget: _Budget, job: Job
+        self,
+        store: Store,
+        retriever: HybridRetriever,
+        encoders: Encoders,
+        budget: _Budget,
+        job: Job,
+        current: Tuning | None,
     ) -> None:
-        self._store, self._retriever, self._encoder, self._budget = store, retriever, encoder, budget
+        self._store, self._retriever, self._encoders, self._budget = store, retriever, encoders, budget
         self._tenant, self._name = job.tenant, str(job.payload["collection"])
         self._given = [Given(**one) for one in job.payload.get("questions") or ()]
         self._mode = str(job.payload.get("mode", "query"))
+        self._encoder = encoders.of(None, "bulk")
+        if current is not None and current.encoder != self._encoder.version:
+            current = None  # of another encoder's vectors: searches do not go by it
+        self._before = current or Tuning(encoder=self._encoder.version, mix=retriever.mix)
+        self._trial: Trial | None = None
 
-    def adapt(self, current: Tuning | None) -> tuple[Tuning | None, AdaptResult]:
+    def adapt(self) -> tuple[Tuning | None, AdaptResult]:
         """The tuning to promote, None where it is not better beyond chance, and the result of the job."""
+        before = self._before
         ids = self._store.matching(self._tenant, collection=self._name)
-        found = self._store.visible_passages(self._tenant, ids, encoder=self._encoder.version, collection=self._name)
+        found = self._store.visible_passages(self._tenant, ids, encoder=before.vectors, collection=self._name)
         questions = make_questions(itertools.islice(found, MOST_PASSAGES), self._given, seed=13)
-        before = current or Tuning(encoder=self._encoder.version, mix=self._retriever.mix)
+        unusable = questions.unusable
         if len(questions.judge) < FEWEST_JUDGED:
             reason = f"too little to judge by: {len(questions.judge)} questions, {FEWEST_JUDGED} are needed"
-            return None, self._result((0, 0, questions.unusable), [], before, before, reason)
-        learned, trained = self._fit(questions)
-        chosen, used = self._choose(questions.choose, before, learned)
+            return None, self._result((0, 0, unusable), [], before, reason)
+        try:
+            tried, learned = self._try_encoder(questions) if self._mode == "full" else self._fit(questions)
+        except NotTried as error:
+            return None, self._result((0, 0, unusable), [], before, str(error))
+        chosen, used = self._choose(questions.choose, before, tried)
         rows = self._judge(questions.judge, before, chosen)
         promoted, reason = _verdict(rows)
-        if (chosen.map, chosen.mix) == (before.map, before.mix):
+        if chosen.version == before.version:
             promoted, reason = False, "nothing better was found than what the collection is searched by"
-        result = self._result((trained, used, questions.unusable), rows, before, chosen, reason, promoted=promoted)
+        result = self._result((learned, used, unusable), rows, chosen, reason, promoted=promoted)
         return (chosen if promoted else None), result
 
-    def _fit(self, questions: Questions) -> tuple[QueryMap | None, int]:
+    def embedded(self, tuning: Tuning) -> Embedded | None:
+        """The vectors that come with a tuning; None where the store has them already."""
+        return self._trial.embedded if self._trial is not None and self._is_trial(tuning) else None
+
+    def _is_trial(self, tuning: Tuning) -> bool:
+        return self._trial is not None and tuning.layers is self._trial.tuning.layers
+
+    def _try_encoder(self, questions: Questions) -> tuple[Tuning | None, int]:
+        """An encoder of the collection's own, and how many questions it learned from. Raises NotTried."""
+        trying = Trying(self._store, self._encoders, self._budget)
+        self._trial = trying.run(self._tenant, self._name, questions.learn, self._before)
+        return self._trial.tuning, self._trial.learned
+
+    def _fit(self, questions: Questions) -> tuple[Tuning | None, int]:
         """A map on query vectors, fitted to as many questions as the budget lets be encoded; how many they were."""
         from model.training.query_map import fit_query_map
 
+        encoder = self._encoders.of(self._before, "bulk")
         vectors: list[Any] = []
         for at in range(0, len(questions.learn), SLICE):
             if not self._budget.left(ENCODED):
                 break
             texts = [one.text for one in questions.learn[at : at + SLICE]]
-            vectors.extend(self._encoder.encode_queries(texts))
+            vectors.extend(encoder.encode_queries(texts))
         if not vectors:
             return None, 0
         keys = sorted(questions.vectors)
@@ -169,20 +217,21 @@ class _Run:
         down, up = fit_query_map(
             np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self._budget.left(TRAINED)
         )
-        return QueryMap(down=down, up=up), len(vectors)
+        return replace(self._before, map=QueryMap(down=down, up=up)), len(vectors)
 
-    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: QueryMap | None) -> tuple[Tuning, int]:
+    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[Tuning, int]:
         """The best of all ways on these questions, and how many they were; what is there now, if nothing is better."""
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
         mixes = [Mix(weight=w, nearby=n, whole=a) for w in sorted(weights) for n in NEARBY for a in WHOLE]
-        maps = [before.map, *([learned] if learned is not None else [])]
+        tried = [before, *([learned] if learned is not None else [])]
+        until = CHOSEN_FULL if self._mode == "full" else CHOSEN
         scores: dict[tuple[int, Mix], dict[str, list[float]]] = {}
         for one in asked:
-            if not self._budget.left(CHOSEN):
+            if not self._budget.left(until):
                 break
-            for number, linear in enumerate(maps):
-                candidates = self._candidates(one, replace(before, map=linear))
+            for number, tuning in enumerate(tried):
+                candidates = self._candidates(one, tuning)
                 for mix in {before.mix, *mixes}:
                     ranking = self._retriever.ranking(candidates, mix, k=DEPTH)
                     scores.setdefault((number, mix), {}).setdefault(one.kind, []).append(_ndcg(ranking, one))
@@ -201,7 +250,7 @@ class _Run:
         if best == unchanged or not _surely(scores[best], scores[unchanged]):
             best = unchanged
         used = sum(map(len, scores.get(unchanged, {}).values()))
-        return replace(before, map=maps[best[0]], mix=best[1], facts={}), used
+        return replace(tried[best[0]], mix=best[1], facts={}), used
 
     def _judge(self, asked: Sequence[Asked], before: Tuning, after: Tuning) -> list[tuple[str, list[float]]]:
         """For each question its kind and [nDCG before, after, recall before, after]."""
@@ -217,20 +266,21 @@ class _Run:
         return rows
 
     def _candidates(self, one: Asked, tuning: Tuning) -> Candidates:
-        return self._retriever.candidates(self._tenant, one.text, collection=self._name, tuning=tuning)
+        own = self._trial.index if self._trial is not None and self._is_trial(tuning) else None
+        return self._retriever.candidates(self._tenant, one.text, collection=self._name, tuning=tuning, own=own)
 
     def _result(
         self,
         counts: tuple[int, int, int],
         rows: Sequence[tuple[str, list[float]]],
-        before: Tuning,
         after: Tuning,
         reason: str,
         *,
         promoted: bool = False,
     ) -> AdaptResult:
         kinds = sorted({kind for kind, _ in rows})
-        plain = before.map is None and before.mix == self._retriever.mix
+        before = self._before
+        plain = before.map is None and before.layers is None and before.mix == self._retriever.mix
         learned, chosen, unusable = counts
         return AdaptResult(
             promoted=promoted,
@@ -242,9 +292,7 @@ class _Run:
             ndcg_at_10=_measure([row[0:2] for _, row in rows]),
             recall_at_5=_measure([row[2:4] for _, row in rows]),
             kinds={kind: _kind([row for each, row in rows if each == kind]) for kind in kinds},
-            mix=AdaptedMix(
-                weight=after.mix.weight, nearby=after.mix.nearby, whole=after.mix.whole, map=after.map is not None
-            ),
+            mix=AdaptedMix(**vars(after.mix), map=after.map is not None, encoder=after.layers is not None),
             questions=AdaptCounts(learned=learned, chosen=chosen, judged=len(rows), unusable=unusable),
             seconds=round(self._budget.spent, 2),
             peak_memory_mb=_peak_memory_mb(),

@@ -19,6 +19,7 @@ AppError
 ├── JobFailed               the job behind a request failed; carries its problem
 ├── CitationBroken          a citation does not slice back to its quote; the reply is withheld
 ├── RefreshFailed           the process that embeds passages anew for a training ended with an error
+├── NotTried                no encoder was learned from a collection, for a reason that its adaptation's result gives
 ├── Exposed                 others could connect and nobody would be asked for a key: the service does not start
 └── SettingsError           the environment holds a setting that cannot be used
 """
@@ -125,6 +126,10 @@ class CitationBroken(AppError):
 
 class RefreshFailed(AppError):
     """The process that embeds passages anew ended with an error; what it was to replace is still in use."""
+
+
+class NotTried(AppError):
+    """No encoder was learned from a collection, for the reason that the message gives: a result tells it."""
 
 
 class Exposed(AppError):

@@ -90,6 +90,7 @@ class SalienceModel(Protocol):
 class _Passages:
     """Texts to encode, longest first, a slice a turn."""
 
+    encoder: TextEncoder
     texts: Sequence[str]
     order: list[int]
     vectors: Vectors
@@ -100,6 +101,7 @@ class _Passages:
 
 @dataclass(eq=False, kw_only=True)
 class _Queries:
+    encoder: TextEncoder
     texts: Sequence[str]
     since: float = field(default_factory=time.monotonic)
     future: "Future[Vectors]" = field(default_factory=Future)
@@ -118,7 +120,7 @@ _Work = _Passages | _Queries | _Call
 
 
 class Inference:
-    """The queue in front of one encoder and one reader. Its callers block until their turn is over."""
+    """The queue in front of the encoders and one reader. Its callers block until their turn is over."""
 
     def __init__(
         self,
@@ -154,9 +156,9 @@ class Inference:
         """Calls in the queue of one lane."""
         return len(self._lanes[lane])
 
-    def encoder(self, lane: Lane) -> "LaneEncoder":
-        """The encoder, as seen from one lane."""
-        return LaneEncoder(self, self._encoder, lane)
+    def encoder(self, lane: Lane, encoder: TextEncoder | None = None) -> "LaneEncoder":
+        """The encoder, or another one, as seen from one lane."""
+        return LaneEncoder(self, encoder or self._encoder, lane)
 
     def reader(self) -> "LaneReader":
         """The reader, on the interactive lane."""
@@ -222,7 +224,7 @@ class Inference:
         """Dynamic batching: the queries of all the questions that wait go through the encoder together."""
         batch: list[_Work] = [first]
         texts = len(first.texts)
-        for work in [work for work in waiting if isinstance(work, _Queries)]:
+        for work in [each for each in waiting if isinstance(each, _Queries) and each.encoder is first.encoder]:
             if texts + len(work.texts) > QUERY_BATCH:
                 break
             texts += len(work.texts)
@@ -238,7 +240,7 @@ class Inference:
             self._encode_slice(first, lane)
         else:
             queries = [work for work in works if isinstance(work, _Queries)]
-            vectors = self._encoder.encode_queries([text for work in queries for text in work.texts])
+            vectors = queries[0].encoder.encode_queries([text for work in queries for text in work.texts])
             start = 0
             for work in queries:
                 work.future.set_result(vectors[start : start + len(work.texts)])
@@ -252,7 +254,7 @@ class Inference:
         else:
             size = quiet
         rows = work.order[work.done : work.done + size]
-        work.vectors[rows] = self._encoder.encode_passages([work.texts[row] for row in rows])
+        work.vectors[rows] = work.encoder.encode_passages([work.texts[row] for row in rows])
         pace = (time.monotonic() - begun) / len(rows)
         self._pace = (self._pace + pace) / 2 if self._pace else pace
         work.done += len(rows)
@@ -292,7 +294,7 @@ class LaneEncoder:
         if not texts:
             return vectors
         order = sorted(range(len(texts)), key=lambda row: (-len(texts[row]), row))
-        work = _Passages(texts=texts, order=order, vectors=vectors)
+        work = _Passages(encoder=self._encoder, texts=texts, order=order, vectors=vectors)
         self._inference.submit(work, self._lane)
         return work.future.result()
 
@@ -300,7 +302,7 @@ class LaneEncoder:
         """Unit rows [N, D]; calls that wait at the same time are encoded as one batch."""
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
-        work = _Queries(texts=texts)
+        work = _Queries(encoder=self._encoder, texts=texts)
         self._inference.submit(work, "interactive")
         return work.future.result()
 

@@ -4,12 +4,15 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from app.adapted import Tunings
+from app.encoders import Encoders
 from app.errors import Stopping
 from app.inference import TextEncoder
 from app.telemetry import Timer
 from retriever.chunking import split
-from retriever.errors import NotFound, ParsersClosed
+from retriever.errors import NotFound, Outdated, ParsersClosed
 from retriever.store import Job, Store
+from retriever.tuning import ASSET
 from retriever.types import ParsedDocument
 
 SLICE = 256  # passages between two transactions: about 4 s of encoding, so little is lost and the disk is not busy
@@ -36,8 +39,10 @@ class Progress(Protocol):
 class Publisher(Protocol):
     """The indexes, as ingesting sees them."""
 
-    def publish(self, tenant: str, document_id: str, revision: int) -> int:
-        """Make a revision visible; it is searchable when this returns."""
+    def publish(
+        self, tenant: str, document_id: str, revision: int, *, made_for: tuple[str, str | None] | None = None
+    ) -> int:
+        """Make a revision visible; it is searchable when this returns. Raises Outdated, as the store does."""
 
 
 class _Silent:
@@ -48,10 +53,13 @@ class _Silent:
 class Ingesting:
     """Runs ingest jobs. Every step is durable and is found done when the job runs again."""
 
-    def __init__(self, store: Store, indexes: Publisher, encoder: TextEncoder, parsers: FileParser) -> None:
+    def __init__(
+        self, store: Store, indexes: Publisher, encoders: Encoders, tunings: Tunings, parsers: FileParser
+    ) -> None:
         self._store = store
         self._indexes = indexes
-        self._encoder = encoder
+        self._encoders, self._tunings = encoders, tunings
+        self._encoder = encoders.of(None, "bulk")
         self._parsers = parsers
 
     def run(self, job: Job, context: Progress | None = None) -> Mapping[str, Any]:
@@ -69,9 +77,10 @@ class Ingesting:
             left = len(self._waiting(job, document_id, revision, limit=sys.maxsize))
             total = left if job.total is None else job.total
             done = total - left
-        self._encode(job, document_id, revision, lambda some: context.progress(done + some, total, "passages"))
+        report = lambda some: context.progress(done + some, total, "passages")  # noqa: E731
+        self._encode(self._encoder, job, document_id, revision, report)
         timer.stage("encode")
-        self._indexes.publish(job.tenant, document_id, revision)
+        self._publish(job, document_id, revision, lambda _: context.progress(total, total, "passages"))
         timer.stage("index")
         document = self._store.document(job.tenant, document_id)
         return {"document": document_id, "version": document.version, "passages": document.passages}
@@ -101,15 +110,33 @@ class Ingesting:
         except ParsersClosed as error:
             raise Stopping("the service is stopping") from error
 
-    def _waiting(self, job: Job, document_id: str, revision: int, *, limit: int) -> list[tuple[int, str]]:
-        version = self._encoder.version
+    def _publish(self, job: Job, document_id: str, revision: int, report: Callable[[int], None]) -> None:
+        """Make it visible once it has vectors of each version of the encoder that its collection has for its own."""
+        while True:
+            collection = self._store.destination(job.tenant, document_id, revision)
+            own, digest = self._tunings.own(job.tenant, collection)
+            for tuning in own.values():
+                if tuning.encoder == self._encoder.version:
+                    self._encode(self._encoders.of(tuning, "bulk"), job, document_id, revision, report)
+            try:
+                self._indexes.publish(job.tenant, document_id, revision, made_for=(ASSET, digest))
+            except Outdated:  # the collection learned something, or forgot it, this moment
+                continue
+            return
+
+    def _waiting(
+        self, job: Job, document_id: str, revision: int, *, limit: int, version: str | None = None
+    ) -> list[tuple[int, str]]:
+        version = version or self._encoder.version
         return self._store.unencoded(job.tenant, document_id, revision, encoder=version, limit=limit)
 
-    def _encode(self, job: Job, document_id: str, revision: int, report: Callable[[int], None]) -> None:
+    def _encode(
+        self, encoder: TextEncoder, job: Job, document_id: str, revision: int, report: Callable[[int], None]
+    ) -> None:
         done = 0
-        while waiting := self._waiting(job, document_id, revision, limit=SLICE):
-            vectors = self._encoder.encode_passages([text for _, text in waiting])
-            self._store.put_vectors(self._encoder.version, [key for key, _ in waiting], vectors)
+        while waiting := self._waiting(job, document_id, revision, limit=SLICE, version=encoder.version):
+            vectors = encoder.encode_passages([text for _, text in waiting])
+            self._store.put_vectors(encoder.version, [key for key, _ in waiting], vectors)
             done += len(waiting)
             report(done)
 

@@ -82,6 +82,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     app_errors.JobFailed: INTERNAL,  # only its own problem is ever shown: see `problem_of`
     app_errors.CitationBroken: INTERNAL,
     app_errors.RefreshFailed: INTERNAL,
+    app_errors.NotTried: INTERNAL,  # the adaptation catches it
     app_errors.Exposed: INTERNAL,
     app_errors.SettingsError: INTERNAL,
     retriever_errors.RetrieverError: INTERNAL,
@@ -95,6 +96,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.NotFound: NOT_FOUND,
     retriever_errors.PreconditionFailed: Meaning(status=412, code="precondition", title="Not the current version"),
     retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),
+    retriever_errors.Outdated: INTERNAL,  # the ingest catches it
     retriever_errors.KeyReused: INVALID,
     retriever_errors.OverQuota: RATE_LIMITED,
     retriever_errors.StoreError: UNREACHABLE,

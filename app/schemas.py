@@ -613,12 +613,13 @@ class AdaptCounts(Reply):
 
 
 class AdaptedMix(Reply):
-    """What was chosen: the weights of the mix, and whether query vectors go through a map."""
+    """What was chosen: the weights of the mix, whether query vectors go through a map, or the encoder has learned."""
 
     weight: float
     nearby: float
     whole: float
     map: bool
+    encoder: bool
 
 
 class AdaptRetrievers(Reply):

@@ -13,6 +13,7 @@ from app.adapting import KIND, Adapting
 from app.answering import Answering
 from app.batches import Batches
 from app.desk import Desk
+from app.encoders import Encoders
 from app.finding import Finder
 from app.inference import Inference, LaneEncoder, LaneReader, Reader, TextEncoder
 from app.ingesting import FileParser, Ingesting
@@ -112,17 +113,21 @@ def _built(
     reader: Reader | None,
     given: FileParser | None,
 ) -> Lectern:
-    inference = Inference(
-        encoder or load_encoder(settings.encoder),
-        reader or load_reader(settings.reader),
-        limit=settings.inference_queue,
-    )
+    encoder = encoder or load_encoder(settings.encoder)
+    inference = Inference(encoder, reader or load_reader(settings.reader), limit=settings.inference_queue)
+    encoders = Encoders(inference, encoder)
     interactive, bulk = inference.encoder("interactive"), inference.encoder("bulk")
     quota = Quota(documents=settings.max_documents, bytes=settings.max_stored_bytes, jobs=settings.max_queued_jobs)
     store = Store(settings.store_url, keep_versions=settings.keep_versions, quota=quota)
     indexes = Indexes(settings.index_dir, store, encoder=interactive.version, dimension=interactive.dimension)
-    tunings = Tunings(store)
-    retriever = HybridRetriever(store, indexes, interactive, tuning_of=tunings.current)
+    tunings = Tunings(store, indexes.keep_own)
+    retriever = HybridRetriever(
+        store,
+        indexes,
+        interactive,
+        tuning_of=tunings.current,
+        encoder_of=lambda tuning: encoders.of(tuning, "interactive"),
+    )
     own = start_parsers(settings) if given is None else None
     parsers = given or own
     assert parsers is not None  # noqa: S101 - one of the two
@@ -130,8 +135,8 @@ def _built(
     finder = Finder(store, retriever, inference.reader(), interactive.count_word_pieces, parse=inline)
     answering = Answering(store, finder, inference.reader())
     summarizing = Summarizing(store, bulk, inference.salience(load_salience(bulk.version), "bulk"), parse=inline)
-    ingesting = Ingesting(store, indexes, bulk, parsers)
-    adapting = Adapting(store, retriever, bulk, tunings)
+    ingesting = Ingesting(store, indexes, encoders, tunings, parsers)
+    adapting = Adapting(store, retriever, encoders, tunings)
     tasks = Tasks(answering, summarizing)
     handlers: dict[str, Handler] = {"ingest": ingesting.run, "batch": Batches(store).run, KIND: adapting.run}
     handlers |= tasks.handlers()

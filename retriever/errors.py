@@ -11,6 +11,7 @@ RetrieverError
 ├── NotFound                  no such document, collection, version or job for this tenant
 ├── PreconditionFailed        If-Match named another version than the current one
 ├── Conflict                  a concurrent change got there first
+│   └── Outdated              a revision lacks vectors that its collection is searched by since: make them
 ├── KeyReused                 a sender's key came with something else than before
 ├── OverQuota                 a tenant has as much as it may have
 ├── StoreError
@@ -73,6 +74,10 @@ class PreconditionFailed(RetrieverError):
 
 class Conflict(RetrieverError):
     """A concurrent change got there first; nothing was written."""
+
+
+class Outdated(Conflict):
+    """A revision was made for what its collection had learned before: give it vectors for that, and publish it then."""
 
 
 class KeyReused(RetrieverError):

@@ -30,6 +30,7 @@ OVERFETCH = 4  # how many times more to ask for where replaced passages took the
 Scores = Mapping[int, float]  # by key
 Find = Callable[[int], list[Scored]]  # how many -> the best so many
 TuningOf = Callable[[str, str], Tuning | None]  # (tenant, collection) -> what was learned for it
+EncoderOf = Callable[[Tuning], Encoder]  # with the layers that were learned
 DEFAULT_MIX = Mix(nearby=0.25, whole=0.5)  # CONTRIBUTING.md has the measures, of training sets
 
 
@@ -91,12 +92,16 @@ class HybridRetriever:
         pool: int = POOL,
         mix: Mix = DEFAULT_MIX,
         tuning_of: TuningOf = lambda tenant, collection: None,
+        encoder_of: EncoderOf | None = None,
     ) -> None:
-        """`tuning_of` tells what was learned for a collection, None for most; `mix` is for those."""
+        """`tuning_of` tells what was learned for a collection, None for most; `mix` is for those.
+
+        Without `encoder_of` what has learned layers is not used.
+        """
         if pool < 1:
             raise ValueError(f"pool must be at least 1: {pool}")
         self._store, self._indexes, self._encoder = store, indexes, encoder
-        self._pool, self._mix, self._tuning_of = pool, mix, tuning_of
+        self._pool, self._mix, self._tuning_of, self._encoder_of = pool, mix, tuning_of, encoder_of
 
     def search(
         self,
@@ -120,9 +125,14 @@ class HybridRetriever:
         mix = self._mix_of(scopes)
         return _ranked(self._gather(tenant, query, scopes, mode=mode, size=max(self._pool, k), mix=mix), mix)[:k]
 
-    def candidates(self, tenant: str, query: str, *, collection: str, tuning: Tuning | None) -> Candidates:
-        """What `search` would rank if the collection had this tuning, of which the mix can still be chosen."""
-        scopes = [self._scope(tenant, collection, None, tuning)]
+    def candidates(
+        self, tenant: str, query: str, *, collection: str, tuning: Tuning | None, own: DenseIndex | None = None
+    ) -> Candidates:
+        """What `search` would rank if the collection had this tuning, of which the mix can still be chosen.
+
+        `own` stands in for the index of its vectors, where that is not there yet.
+        """
+        scopes = [self._scope(tenant, collection, None, tuning, own=own)]
         return self._gather(tenant, query, scopes, mode="hybrid", size=self._pool, mix=self._mix_of(scopes))
 
     @staticmethod
@@ -191,7 +201,11 @@ class HybridRetriever:
         return {key: each for key, each in there.items() if _together(each[0], of[key])}
 
     def _with_vectors(self, scopes: Sequence[_Scope], query: str) -> list[_Scope]:
-        vector = self._encoder.encode_queries([query])[0]
+        own = scopes[0].tuning  # only one collection alone is searched by an encoder of its own
+        if own is not None and own.layers is not None and self._encoder_of is not None:
+            vector = self._encoder_of(own).encode_queries([query])[0]
+        else:
+            vector = self._encoder.encode_queries([query])[0]
         maps = [None if scope.tuning is None else scope.tuning.map for scope in scopes]
         return [
             replace(scope, vector=vector if learned is None else learned(vector))
@@ -221,16 +235,34 @@ class HybridRetriever:
         ids = self._store.matching(tenant, collection=name, documents=documents, filters=filters)
         places = self._store.collections_of(tenant, ids)
         return [
-            self._scope(tenant, place, inside, self._tuning(tenant, place)) for place, inside in sorted(places.items())
+            self._scope(tenant, place, inside, self._tuning(tenant, place, alone=len(places) == 1))
+            for place, inside in sorted(places.items())
         ]
 
-    def _tuning(self, tenant: str, collection: str) -> Tuning | None:
-        """What the collection has learned, unless it was for the vectors of another encoder."""
-        tuning = self._tuning_of(tenant, collection)
-        return tuning if tuning is not None and tuning.encoder == self._encoder.version else None
+    def _tuning(self, tenant: str, collection: str, *, alone: bool = True) -> Tuning | None:
+        """What the collection has learned, unless it was for the vectors of another encoder.
 
-    def _scope(self, tenant: str, collection: str, documents: Sequence[str] | None, tuning: Tuning | None) -> _Scope:
+        Cosines of two encoders are not on one scale: beside others a collection is searched by the one they share.
+        """
+        tuning = self._tuning_of(tenant, collection)
+        if tuning is None or tuning.encoder != self._encoder.version:
+            return None
+        return tuning if tuning.layers is None or (alone and self._encoder_of is not None) else None
+
+    def _scope(
+        self,
+        tenant: str,
+        collection: str,
+        documents: Sequence[str] | None,
+        tuning: Tuning | None,
+        *,
+        own: DenseIndex | None = None,
+    ) -> _Scope:
         sparse, dense = self._indexes.of(tenant, collection)
+        if tuning is not None and tuning.layers is not None:
+            found = own or self._indexes.own(tenant, collection, tuning.vectors)
+            # Taken back this moment, its vectors are gone.
+            dense, tuning = (dense, None) if found is None else (found, tuning)
         return _Scope(sparse=sparse, dense=dense, documents=documents, tuning=tuning)
 
     def _visible(

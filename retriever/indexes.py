@@ -5,6 +5,7 @@
     root/COLLECTION/current              names the generation in use
     root/COLLECTION/GENERATION/sparse    a tantivy index
     root/COLLECTION/GENERATION/dense-*   a FAISS index for each encoder
+    root/COLLECTION/GENERATION/own-*     a FAISS index for each version of it that is the collection's own
 
 COLLECTION is the collection's number, which is never given again: what a deleted collection left can't be mistaken.
 """
@@ -14,7 +15,7 @@ import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -28,6 +29,7 @@ from retriever.durable import hold, replace_file
 from retriever.errors import IndexCorrupt, NotFound, StorageFull, StoreUnavailable
 from retriever.sparse import ALL_KEYS, SparseIndex
 from retriever.store import Change, Store
+from retriever.tuning import ASSET, OWN, VECTORS
 from retriever.types import Passage
 
 Found = Iterator[tuple[Passage, NDArray[np.float32] | None]]
@@ -56,16 +58,49 @@ class _Pair:
         dense = "dense-" + hashlib.sha256(encoder.encode()).hexdigest()[:12]
         self.sparse = _opened(lambda: SparseIndex(folder / "sparse"), folder / "sparse")
         self.dense = _opened(lambda: DenseIndex(folder / dense, dimension), folder / dense)
+        self.encoder, self.dimension = encoder, dimension
+        self.own: dict[str, DenseIndex] = {}  # by the version of the encoder; replaced whole, searches read it
+
+    @property
+    def denses(self) -> dict[str, DenseIndex]:
+        """All dense indexes by the version of the encoder."""
+        return {self.encoder: self.dense, **self.own}
 
     @property
     def applied(self) -> int:
-        """The last change that both have."""
-        return min(self.sparse.applied, self.dense.applied)
+        """The last change that all have."""
+        return min(self.sparse.applied, *(dense.applied for dense in self.denses.values()))
+
+    @property
+    def newest(self) -> int:
+        """The last change that any has."""
+        return max(self.sparse.applied, *(dense.applied for dense in self.denses.values()))
+
+    def keep(self, versions: Collection[str]) -> None:
+        """Have an index for each of these versions, and for no other that is the collection's own."""
+        places = {version: self.folder / _own_folder(version) for version in versions}
+        own = {version: index for version, index in self.own.items() if version in places}
+        for version in places.keys() - own.keys():
+            own[version] = self._opened_own(
+                places[version]
+            )  # empty: applying all changes to it forgets what was staged
+        self.own = own
+        for left in self.folder.glob("own-*"):
+            if left not in places.values():
+                shutil.rmtree(left)
+
+    def _opened_own(self, folder: Path) -> DenseIndex:
+        return _opened(lambda: DenseIndex(folder, self.dimension), folder)
 
     def close(self) -> None:
         self.retired = True
         self.sparse.close()
-        self.dense.close()
+        for dense in self.denses.values():
+            dense.close()
+
+
+def _own_folder(version: str) -> str:
+    return "own-" + hashlib.sha256(version.encode()).hexdigest()[:12]
 
 
 class Indexes:
@@ -96,6 +131,23 @@ class Indexes:
         """The two indexes of a collection, as of the last refresh. Raises NotFound while nothing was ever in it."""
         pair = self._pair(tenant, collection)
         return pair.sparse, pair.dense
+
+    def own(self, tenant: str, collection: str, version: str) -> DenseIndex | None:
+        """The vectors of a version of the encoder that is the collection's own; None where it is so no longer."""
+        return self._pair(tenant, collection).own.get(version)
+
+    def keep_own(self, tenant: str, collection: str) -> None:
+        """Have the dense indexes that the collection's retriever needs, as the store has it now, and no others.
+
+        When it returns they hold all that is visible. Raises NotFound, and as `refresh`.
+        """
+        while True:
+            pair = self._pair(tenant, collection)
+            with pair.lock:
+                if pair.retired:
+                    continue  # a rebuilt one took its place
+                self._catch_up(pair)
+            return
 
     def refresh(self, tenant: str, collection: str) -> int:
         """Apply all changes up to now; when it returns they are searchable, and durable in the sparse index.
@@ -130,7 +182,9 @@ class Indexes:
                 if collection is not None and collection != "default":
                     raise
 
-    def publish(self, tenant: str, document_id: str, revision: int) -> int:
+    def publish(
+        self, tenant: str, document_id: str, revision: int, *, made_for: tuple[str, str | None] | None = None
+    ) -> int:
         """Make a revision visible and searchable; returns the change's sequence number. Raises as the store's own.
 
         A replacement is indexed before it becomes visible, so there is no moment at which neither version is found.
@@ -138,7 +192,7 @@ class Indexes:
         before = self._store.document(tenant, document_id)
         if before.version is not None:
             self._stage(tenant, before.collection, document_id, revision)
-        seq = self._store.publish(tenant, document_id, revision)
+        seq = self._store.publish(tenant, document_id, revision, made_for=made_for)
         for name in {before.collection, self._store.document(tenant, document_id).collection}:
             self.refresh(tenant, name)
         return seq
@@ -204,19 +258,33 @@ class Indexes:
             if other.is_dir() and other.name != generation:
                 shutil.rmtree(other)
         pair = self._new_pair(folder / generation, tenant, name)
-        if max(pair.sparse.applied, pair.dense.applied) > self._store.last_seq(tenant, name):
+        if pair.newest > self._store.last_seq(tenant, name):
             logger.warning("the indexes of collection %d are ahead of the store: building them anew", number)
             pair = self._fresh(pair)
-        self._apply(pair)
+        self._catch_up(pair)
         if not self._is_complete(pair):
             logger.warning("the sparse index of collection %d has not what the store has: building it anew", number)
             pair = self._fresh(pair)
-            self._apply(pair)
+            self._catch_up(pair)
         return pair
 
     def _new_pair(self, folder: Path, tenant: str, name: str) -> _Pair:
         folder.mkdir(exist_ok=True)
-        return _Pair(folder, tenant=tenant, name=name, encoder=self._encoder, dimension=self._dimension)
+        pair = _Pair(folder, tenant=tenant, name=name, encoder=self._encoder, dimension=self._dimension)
+        pair.keep(self._versions(pair))
+        return pair
+
+    def _versions(self, pair: _Pair) -> list[str]:
+        """The versions of our encoder that are the collection's own, by its retriever as the store has it."""
+        kept = {asset.name: asset.metadata for asset in self._store.assets(pair.tenant, pair.name)}
+        versions = kept.get(ASSET, {}).get(VECTORS, [])
+        return [version for version in versions if version.startswith(self._encoder + OWN)]
+
+    def _catch_up(self, pair: _Pair) -> None:
+        """As `_apply`, with the indexes that the collection's retriever needs now."""
+        with _written(pair):
+            pair.keep(self._versions(pair))
+        self._apply(pair)
 
     def _fresh(self, pair: _Pair) -> _Pair:
         pair.close()
@@ -246,26 +314,34 @@ class Indexes:
             removed[document] = range(first) if ready else ALL_KEYS
         whole = {document for document, keys in removed.items() if keys == ALL_KEYS}
         for_sparse = {change.document_id for change in changes if change.seq > pair.sparse.applied}
-        for_dense = {change.document_id for change in changes if change.seq > pair.dense.applied}
         pair.sparse.apply(0, {each: removed[each] for each in for_sparse}, ())
-        pair.dense.apply(0, {each: removed[each] for each in for_dense}, (), self._no_vectors)
-        found = self._store.visible_passages(pair.tenant, sorted(whole), encoder=self._encoder, collection=pair.name)
-        self._add(pair, found, for_sparse=for_sparse, for_dense=for_dense)
         seq = changes[-1].seq
+        turns = {}
+        for version, dense in pair.denses.items():
+            turns[version] = {change.document_id for change in changes if change.seq > dense.applied}
+            dense.apply(0, {each: removed[each] for each in turns[version]}, (), self._no_vectors)
+        for version, for_dense in turns.items():
+            words = for_sparse if version == self._encoder else set()
+            wanted = sorted(whole & (words | for_dense))
+            found = self._store.visible_passages(pair.tenant, wanted, encoder=version, collection=pair.name)
+            self._add(pair, found, version, for_sparse=words, for_dense=for_dense)
         if for_sparse:
             pair.sparse.apply(seq, {}, ())
             pair.sparse.commit()
-        pair.dense.apply(seq, {}, (), self._no_vectors)
-        pair.dense.commit()
+        for dense in pair.denses.values():
+            dense.apply(seq, {}, (), self._no_vectors)
+            dense.commit()
 
-    def _add(self, pair: _Pair, found: Found, *, for_sparse: Container[str], for_dense: Container[str]) -> None:
-        """Add passages to the indexes whose turn it is."""
+    def _add(
+        self, pair: _Pair, found: Found, version: str, *, for_sparse: Container[str], for_dense: Container[str]
+    ) -> None:
+        """Add passages to the sparse index and to the dense one of the version, those whose turn it is."""
         for some in _batches(found, PASSAGES_A_BATCH):
             pair.sparse.apply(0, {}, [passage for passage, _ in some if passage.document_id in for_sparse])
             dense = [(p, vector) for p, vector in some if vector is not None and p.document_id in for_dense]
             if dense:
                 entries = [(passage.key, str(passage.document_id)) for passage, _ in dense]
-                pair.dense.apply(0, {}, entries, np.stack([vector for _, vector in dense]))
+                pair.denses[version].apply(0, {}, entries, np.stack([vector for _, vector in dense]))
 
     def _stage(self, tenant: str, collection: str, document_id: str, revision: int) -> None:
         """Index a revision that is not visible yet; searches drop its passages until it is."""
@@ -276,14 +352,17 @@ class Indexes:
             keys = self._store.coming_keys(tenant, document_id, revision)
             if not keys:
                 return  # a run that was cut short made it visible, or a later revision was faster
-            found = self._store.revision_passages(tenant, document_id, revision, encoder=self._encoder)
+            self._catch_up(pair)  # what its collection learned just now has to find it too
             with _written(pair):
                 # A run that was cut short may have left some of them.
                 pair.sparse.apply(0, {document_id: keys}, ())
-                pair.dense.apply(0, {document_id: keys}, (), self._no_vectors)
-                self._add(pair, found, for_sparse={document_id}, for_dense={document_id})
+                for version, dense in pair.denses.items():
+                    dense.apply(0, {document_id: keys}, (), self._no_vectors)
+                    found = self._store.revision_passages(tenant, document_id, revision, encoder=version)
+                    words = {document_id} if version == self._encoder else set()
+                    self._add(pair, found, version, for_sparse=words, for_dense={document_id})
+                    dense.commit()
                 pair.sparse.commit()
-                pair.dense.commit()
             pair.staged[document_id] = (revision, keys.start)
 
     def _rebuild(self, pair: _Pair) -> None:
@@ -293,11 +372,11 @@ class Indexes:
             fresh = outdated = self._new_pair(_next_generation(folder), pair.tenant, pair.name)
             try:
                 self._apply(fresh)
-                while fresh.dense.maintain():
+                while any(dense.maintain() for dense in fresh.denses.values()):
                     pass
                 with pair.lock:
                     if not pair.retired:  # else it was dropped, or rebuilt by another
-                        self._apply(fresh)  # what came while it was built
+                        self._catch_up(fresh)  # what came while it was built
                         replace_file(folder / "current", fresh.folder.name.encode())
                         self._pairs[number] = fresh
                         pair.retired, outdated = True, pair
@@ -315,7 +394,7 @@ class Indexes:
 
     def _maintained(self, pair: _Pair) -> None:
         try:
-            while not (self._closed or pair.retired) and pair.dense.maintain():
+            while not (self._closed or pair.retired) and any(each.maintain() for each in pair.denses.values()):
                 pass
             share = pair.sparse.deleted_share
             if share > DELETED_SHARE and share * pair.sparse.passages / (1 - share) > DELETED_MATTER:

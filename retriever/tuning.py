@@ -6,12 +6,16 @@
 
 A passage that stands beside a good one, or in the same document, is a better guess than its own words say. The passage
 itself is among those that the maximum is taken of, so the best one is never overtaken by its neighbour.
+
+A collection may also have learned layers of the encoder itself: then d and q are of a version of the encoder that is
+its own, whose vectors of its passages stand in the store and the indexes beside those that all collections share.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,10 @@ Place = tuple[str, int]  # a document's version, and the number of a passage in 
 WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
 REACH = 2  # passages each side that `nearby` looks at
 STATES = ("current", "previous")
+ASSET = "retriever"  # the name of the asset that keeps a collection's state
+VECTORS = "vectors"  # in its metadata: the versions of the encoder that are the collection's own
+OWN = "~"  # between an encoder's version and the hash of the layers that a collection has in place of its own
+Layers = Mapping[str, NDArray[np.float16]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,20 +93,34 @@ class QueryMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What was learned for one collection, for the vectors of one encoder; `facts` tell how it was made."""
+    """What was learned for one collection, for the vectors of one encoder; `facts` tell how it was made.
+
+    `layers` stand in place of that encoder's own, by name; None: it is used as it is.
+    """
 
     encoder: str
     mix: Mix
     map: QueryMap | None = None
+    layers: Layers | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The encoder's version and a hash of all that was learned."""
         digest = hashlib.sha256(repr((self.encoder, self.mix)).encode())
         if self.map is not None:
             digest.update(self.map.down.tobytes() + self.map.up.tobytes())
-        return f"{self.encoder}+{digest.hexdigest()[:12]}"
+        return f"{self.vectors}+{digest.hexdigest()[:12]}"
+
+    @cached_property
+    def vectors(self) -> str:
+        """The version of the encoder whose vectors are searched: with layers of its own, their hash is part of it."""
+        if self.layers is None:
+            return self.encoder
+        digest = hashlib.sha256()
+        for name in sorted(self.layers):
+            digest.update(name.encode() + self.layers[name].tobytes())
+        return f"{self.encoder}{OWN}{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +142,12 @@ class TuningState:
         """The state before the last promotion; what was current is forgotten."""
         return TuningState(current=self.previous)
 
+    @property
+    def own(self) -> dict[str, Tuning]:
+        """The versions of the encoder that are the collection's own, each with a tuning that has its layers."""
+        both = [tuning for tuning in (self.current, self.previous) if tuning is not None]
+        return {tuning.vectors: tuning for tuning in both if tuning.layers is not None}
+
     def to_bytes(self) -> bytes:
         """One file: safetensors, with everything but the arrays in its header."""
         arrays: dict[str, NDArray[Any]] = {"format": np.array([1], dtype=np.int64)}
@@ -131,6 +159,7 @@ class TuningState:
             header[name] = {"encoder": tuning.encoder, "mix": vars(tuning.mix), "facts": dict(tuning.facts)}
             if tuning.map is not None:
                 arrays |= {f"{name}.down": tuning.map.down, f"{name}.up": tuning.map.up}
+            arrays |= {f"{name}.layers.{layer}": array for layer, array in (tuning.layers or {}).items()}
         return save(arrays, metadata={"state": json.dumps(header)})
 
     @classmethod
@@ -147,7 +176,10 @@ class TuningState:
 def _tuning(described: Mapping[str, Any], arrays: Mapping[str, Any], name: str) -> Tuning:
     down, up = arrays.get(f"{name}.down"), arrays.get(f"{name}.up")
     learned = None if down is None or up is None else QueryMap(down=down, up=up)
-    return Tuning(encoder=described["encoder"], mix=Mix(**described["mix"]), map=learned, facts=described["facts"])
+    start = f"{name}.layers."
+    layers = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
+    mix, facts = Mix(**described["mix"]), described["facts"]
+    return Tuning(encoder=described["encoder"], mix=mix, map=learned, layers=layers or None, facts=facts)
 
 
 def _header(data: bytes) -> dict[str, str]:

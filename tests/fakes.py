@@ -2,13 +2,13 @@
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.types import Reading, ReadSpan
+from model.types import Layers, Pairs, Reading, ReadSpan
 from retriever.parsing import parse, parse_text
 from retriever.terms import terms
 from retriever.types import ParsedDocument
@@ -22,11 +22,30 @@ def words(text: str) -> list[str]:
 
 
 class HashingEncoder:
-    """An encoder whose vectors add up a pseudo-random one for each distinct term: texts that share terms are near."""
+    """An encoder whose vectors add up a pseudo-random one for each distinct term: texts that share terms are near.
 
-    def __init__(self, dimension: int = 64, version: str = "hashing@1") -> None:
-        self._dimension, self._version = dimension, version
+    What it can learn is a linear map on questions. One that has learned turns both sides' vectors round besides, so
+    that none of them has a meaning beside a vector of another version.
+    """
+
+    def __init__(
+        self, dimension: int = 64, version: str = "hashing@1", *, learned: NDArray[np.float16] | None = None
+    ) -> None:
+        self._dimension, self._version, self._learned = dimension, version, learned
         self.encoded = 0
+
+    def learn(self, pairs: Pairs, *, report: Callable[[int], bool]) -> tuple[Layers, int]:
+        """Ridge regression from the questions' vectors to what their passages' have besides."""
+        asked, read = (self.encode_passages(texts) for texts in (pairs.questions, pairs.passages))
+        if not report(0):
+            return {"map": np.eye(self._dimension, dtype=np.float16)}, 0
+        wanted = read[list(pairs.positive)]
+        inverse = np.linalg.inv(asked.T @ asked + np.eye(self._dimension))
+        moved = np.eye(self._dimension) + inverse @ asked.T @ (wanted - asked)
+        return {"map": moved.astype(np.float16)}, len(pairs.questions)
+
+    def with_layers(self, layers: Layers, *, version: str) -> "HashingEncoder":
+        return HashingEncoder(self._dimension, version, learned=layers["map"])
 
     @property
     def version(self) -> str:
@@ -43,10 +62,14 @@ class HashingEncoder:
     def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         rows = [self._vector(text) for text in texts]
         self.encoded += len(rows)
-        return np.stack(rows) if rows else np.zeros((0, self._dimension), dtype=np.float32)
+        vectors = np.stack(rows) if rows else np.zeros((0, self._dimension), dtype=np.float32)
+        return vectors if self._learned is None else np.roll(vectors, 1, axis=1)
 
     def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
-        return self.encode_passages(texts)
+        if self._learned is None:
+            return self.encode_passages(texts)
+        mapped = np.roll(self.encode_passages(texts), -1, axis=1) @ self._learned.astype(np.float32)
+        return np.roll(mapped / np.linalg.norm(mapped, axis=1, keepdims=True), 1, axis=1).astype(np.float32)
 
     def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
         return [len(words(text)) for text in texts]

@@ -33,7 +33,7 @@ def add_command(command: Any, *parents: argparse.ArgumentParser) -> None:
     adapt.add_argument("--collection", metavar="NAME", default="default")
     adapt.add_argument("--budget-seconds", metavar="S", type=float, default=600.0, help="default: 600")
     adapt.add_argument("--questions", metavar="FILE", type=Path, help='lines of {"question", "answer", "document"}')
-    adapt.add_argument("--mode", choices=("query", "full"), default="query")
+    adapt.add_argument("--mode", choices=("query", "full"), default="query", help="full: also train the encoder")
     adapt.add_argument("--rollback", action="store_true", help="search by what was before the last promotion again")
 
 
@@ -43,8 +43,6 @@ def _adapt(arguments: argparse.Namespace, make: "Make | None") -> int:
     questions = None if arguments.questions is None else _questions(arguments.questions)
     fields = {"budget_seconds": arguments.budget_seconds, "mode": arguments.mode, "questions": questions}
     request = validated(AdaptRequest, fields)
-    if request.mode == "full":
-        raise CommandError("only query-side adaptation is offered: passages keep their vectors; leave out --mode")
     if arguments.rollback:
         return _roll_back(arguments, make)
     url = service_of(arguments)

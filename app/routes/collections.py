@@ -11,7 +11,6 @@ from app.bodies import invalid, location, media_type_of, read_json, reply
 from app.openapi import errors, json_body
 from app.routes.shared import accepted, lectern_of
 from app.security import tenant_of
-from retriever.errors import Conflict
 from retriever.store import Collection, Job
 
 router = APIRouter(tags=["collections"])
@@ -83,7 +82,7 @@ async def delete_collection(request: Request, name: str) -> Response:
     summary="Adapt a collection's retriever",
     status_code=202,
     response_model=schemas.JobAcceptedReply,
-    responses=errors(400, 404, 409, 413, 415, 422),
+    responses=errors(400, 404, 413, 415, 422),
     openapi_extra=json_body(schemas.AdaptRequest, required=False),
 )
 async def adapt_collection(request: Request, name: str) -> Response:
@@ -95,8 +94,6 @@ async def adapt_collection(request: Request, name: str) -> Response:
 
     def submit() -> Job:
         lectern.store.collection(tenant, name)  # raises NotFound
-        if body.mode == "full":
-            raise Conflict("only query-side adaptation is offered: passages keep their vectors; ask for mode 'query'")
         return lectern.jobs.submit(tenant, KIND, {"collection": name, **body.model_dump(mode="json")})
 
     return accepted(request, await lectern.desk.aside(submit))

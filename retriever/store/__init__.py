@@ -17,6 +17,7 @@ from retriever.store.engine import Database
 from retriever.store.ingests import Ingests, version_of
 from retriever.store.jobs import Jobs
 from retriever.store.keys import Key, Keys
+from retriever.store.learned import Embedded, Learned
 from retriever.store.migrations import migrate, refuse_older
 from retriever.store.migrations import version_of as schema_version
 from retriever.store.reading import Reading
@@ -31,6 +32,7 @@ __all__ = [
     "Asset",
     "Change",
     "Collection",
+    "Embedded",
     "Job",
     "Kept",
     "Key",
@@ -44,7 +46,9 @@ __all__ = [
 KEEP_VERSIONS = 10  # texts of older versions that stay readable, so that citations of them can be verified
 
 
-class Store(Assets, Batches, Collections, Counting, Documents, Ingests, Reading, SentenceVectors, Jobs, Keys, Receipts):
+class Store(
+    Assets, Batches, Collections, Counting, Documents, Ingests, Jobs, Keys, Learned, Reading, Receipts, SentenceVectors
+):
     """The store of one instance. Safe to use from many threads."""
 
     def __init__(

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, and_, insert, select
+from sqlalchemy import Connection, Row, and_, insert, select
 
 from retriever.errors import NotFound, StoreCorrupt
 from retriever.store import schema
@@ -25,10 +25,7 @@ class Assets(Part):
         """Keep bytes under a name, in place of what was there; the collection comes to be if it was not."""
         with self._db.write() as connection:
             number = ensure_collection(connection, tenant, collection)
-            connection.execute(_assets.delete().where(_assets.c.collection == number, _assets.c.name == name))
-            values = {"collection": number, "name": name, "tenant": tenant, "metadata": dict(metadata or {})}
-            values |= {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "created_at": now()}
-            connection.execute(insert(_assets).values(**values, data=data))
+            write_asset(connection, tenant, number, name, data, metadata or {})
             return _asset_of(connection.execute(_described(tenant, collection).where(_assets.c.name == name)).one())
 
     def assets(self, tenant: str, collection: str) -> list[Asset]:
@@ -55,6 +52,16 @@ class Assets(Part):
             mine = and_(_assets.c.collection == number, _assets.c.name == name)
             if number is None or not connection.execute(_assets.delete().where(mine)).rowcount:
                 raise NotFound(f"collection {collection!r} has no asset {name!r}")
+
+
+def write_asset(
+    connection: Connection, tenant: str, number: int, name: str, data: bytes, metadata: Mapping[str, Any]
+) -> None:
+    """Keep bytes under a name, in place of what was there."""
+    connection.execute(_assets.delete().where(_assets.c.collection == number, _assets.c.name == name))
+    values = {"collection": number, "name": name, "tenant": tenant, "metadata": dict(metadata)}
+    values |= {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "created_at": now()}
+    connection.execute(insert(_assets).values(**values, data=data))
 
 
 def _described(tenant: str, collection: str) -> Any:

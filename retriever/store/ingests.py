@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, exists, func, insert, select, update
 
-from retriever.errors import NotFound
+from retriever.errors import NotFound, Outdated
 from retriever.store import schema
 from retriever.store.documents import title_of
 from retriever.store.jobs import drop_revision
@@ -97,8 +97,23 @@ class Ingests(Part):
                 if rows:
                     connection.execute(insert(_vectors), rows)
 
-    def publish(self, tenant: str, document_id: str, revision: int) -> int:
+    def destination(self, tenant: str, document_id: str, revision: int) -> str:
+        """The collection that a revision will be in. Raises NotFound where there is none (any more)."""
+        with self._db.read() as connection:
+            number = document_row(connection, tenant, document_id).number
+            own = (_revisions.c.document == number) & (_revisions.c.revision == revision)
+            collection = connection.scalar(select(_revisions.c.collection).where(own))
+        if collection is None:
+            raise NotFound(f"no revision {revision} of document {document_id!r}: it was cancelled")
+        return str(collection)
+
+    def publish(
+        self, tenant: str, document_id: str, revision: int, *, made_for: tuple[str, str | None] | None = None
+    ) -> int:
         """Make a revision the one that readers see; returns the sequence number of the change.
+
+        `made_for` is an asset of its collection that the revision's vectors were made for, as (name, SHA-256 or None
+        where there was none): raises Outdated, and changes nothing, where that is another by now.
 
         One transaction: the passages, vectors and bytes of the version before go, its text stays readable for a
         while. A revision older than the visible one is forgotten instead: the last upload accepted wins. Raises
@@ -110,6 +125,8 @@ class Ingests(Part):
             row = connection.execute(select(_revisions).where(own, _revisions.c.version.is_not(None))).first()
             if row is None:
                 raise NotFound(f"no revision {revision} of document {document_id!r}: it was cancelled")
+            if made_for is not None and _asset(connection, tenant, row.collection, made_for[0]) != made_for[1]:
+                raise Outdated(f"revision {revision} of document {document_id!r} was made for another {made_for[0]}")
             if document.visible is not None and document.visible >= revision:
                 if document.visible > revision:
                     drop_revision(connection, tenant, document_id, row.job_id)
@@ -165,6 +182,13 @@ def _revision_of_job(connection: Connection, tenant: str, document_id: str, job_
     if row is None:
         raise NotFound(f"no revision of document {document_id!r} by job {job_id!r}: it was cancelled")
     return row
+
+
+def _asset(connection: Connection, tenant: str, collection: str, name: str) -> str | None:
+    """The SHA-256 of a collection's asset."""
+    assets, collections = schema.assets, schema.collections
+    inside = (collections.c.tenant == tenant) & (collections.c.name == collection) & (assets.c.name == name)
+    return connection.scalar(select(assets.c.sha256).join(collections).where(inside))
 
 
 def _flip(connection: Connection, document: Row[Any], row: Row[Any]) -> None:

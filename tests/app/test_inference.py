@@ -180,3 +180,18 @@ def test_nothing_to_encode_is_no_call():
     assert inference.encoder("interactive").encode_queries([]).shape == (0, 64)
     inference.close()
     assert encoder.encoded == 0
+
+
+def test_queries_of_an_encoder_that_a_collection_has_for_its_own_are_not_mixed_with_the_others(gated):
+    encoder, inference, pool = gated
+    other = HashingEncoder(version="other@1", learned=np.eye(64, dtype=np.float16))
+    held = [pool.submit(inference.encoder("interactive").encode_queries, ["first"])]
+    assert encoder.entered.acquire(timeout=10)
+    own = pool.submit(inference.encoder("interactive", other).encode_queries, ["who?"])
+    until(lambda: inference.waiting == 1)
+    held += [pool.submit(inference.encoder("interactive").encode_queries, ["who?"]) for _ in range(2)]
+    until(lambda: inference.waiting == 3)
+    encoder.gate.release(10)
+    np.testing.assert_array_equal(own.result(), other.encode_queries(["who?"]))
+    assert [row.result().tolist() for row in held[1:]] == [HashingEncoder().encode_queries(["who?"]).tolist()] * 2
+    assert inference.encoder("bulk", other).version == "other@1"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from app import adapting, ingesting, telemetry
+from app import adapting, encoder_trial, ingesting, telemetry
 from app.adapted import Tunings
 from retriever import dense, durable, indexes, sparse, sparse_files
 from retriever.dense import DenseIndex
@@ -196,6 +196,11 @@ ADAPTING: dict[str, Callable[[Passing], None]] = {
     "learned, before it is judged": lambda p: before(adapting._Run, "_judge", p),
     "promoted, before the job is over": lambda p: after(Tunings, "promote", p),
 }
+ADAPTING_FULLY: dict[str, Callable[[Passing], None]] = {
+    "encoder learned, before its passages are embedded": lambda p: before(encoder_trial.Trying, "_embedded", p),
+    "encoder and vectors in the store, before the indexes know": lambda p: after(Store, "put_learned", p),
+    "indexes have the encoder's vectors, before searches do": lambda p: after(Indexes, "keep_own", p),
+}
 BACKING_UP: dict[str, Callable[[Passing], None]] = {
     "store copied, before it is packed": lambda p: before(backup, "_pack", p),
     "half of a backup written": _half_packed,
@@ -205,4 +210,4 @@ RESTORING: dict[str, Callable[[Passing], None]] = {
     "restored copy written, before the store is set aside": lambda p: before(backup, "_set_aside", p),
     "store set aside, before the restored one has its place": lambda p: after(backup, "_set_aside", p),
 }
-POINTS = {**SERVING, **MIGRATING, **ADAPTING, **BACKING_UP, **RESTORING}
+POINTS = {**SERVING, **MIGRATING, **ADAPTING, **ADAPTING_FULLY, **BACKING_UP, **RESTORING}

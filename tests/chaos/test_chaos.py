@@ -20,7 +20,7 @@ from tests.app.served import Server
 from tests.app.test_adapting import TOWNS, questions, town
 from tests.chaos.crowd import crowd
 from tests.chaos.nursery import Nursery, nursery
-from tests.chaos.points import ADAPTING, BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
+from tests.chaos.points import ADAPTING, ADAPTING_FULLY, BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
 from tests.chaos.rounds import ANY_MOMENT, KILLED, STARTING, Rounds
 from tests.retriever.test_migrations import aged
 
@@ -106,10 +106,11 @@ def test_a_kill_during_an_adaptation_costs_no_document_and_the_next_start_ends_i
     asked.write_text("".join(json.dumps(one) + "\n" for one in questions()))
     filled = tmp_path / "filled"
     assert nest.run(["ingest", str(tmp_path / "towns"), "--data", str(filled)], log=tmp_path / "log").wait() == 0
-    for number, point in enumerate(ADAPTING):
+    for number, point in enumerate([*ADAPTING, *ADAPTING_FULLY]):
         data = tmp_path / str(number)
         shutil.copytree(filled, data)
         command = ["adapt", "--budget-seconds", "20", "--questions", str(asked), "--data", str(data)]
+        command += ["--mode", "full"] if point in ADAPTING_FULLY else []
         assert nest.run(command, log=tmp_path / f"adapt.{number}", point=point).wait() == KILLED
         server = nest.serve(data, log=tmp_path / f"serve.{number}")
         with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
@@ -117,6 +118,8 @@ def test_a_kill_during_an_adaptation_costs_no_document_and_the_next_start_ends_i
             ended = client.get(f"/jobs/{job['id']}", params={"wait": 60}).json()
             assert (ended["status"], ended["result"]["promoted"]) == ("succeeded", True), point
             assert client.get("/collections/default").json()["documents"] == len(TOWNS)
+            found = client.post("/search", json={"query": "Ashham wharf", "mode": "dense", "top_k": 100}).json()
+            assert (found["model"]["retriever"], len(found["hits"])) == (ended["result"]["retriever"]["after"], 100)
             rollback = "/collections/default/adapt/rollback"
             assert [client.post(rollback).status_code for _ in range(2)] == [200, 409]  # promoted once
         server.kill()

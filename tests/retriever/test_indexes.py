@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from retriever.dense import DenseIndex
 from retriever.errors import NotFound, StorageFull, StoreUnavailable
 from retriever.indexes import Indexes
 from retriever.sparse import SparseIndex
+from retriever.store import Embedded
+from retriever.tuning import ASSET, VECTORS
 from tests.fakes import HashingEncoder
 from tests.retriever.library import TENANT, Library, lines, parsed
 
@@ -56,7 +59,7 @@ def test_a_replacement_is_found_from_the_moment_that_it_is_visible(library: Libr
     found: list[list[str]] = []
     publish = library.store.publish
 
-    def publish_and_look(tenant: str, document_id: str, revision: int) -> int:
+    def publish_and_look(tenant: str, document_id: str, revision: int, **rest: Any) -> int:
         found.append(library.found("words"))
         seq = publish(tenant, document_id, revision)
         found.append(library.found("words"))
@@ -125,9 +128,9 @@ def test_an_upload_that_was_overtaken_takes_nothing_from_the_one_that_overtook_i
     found: list[list[str]] = []
     publish = library.store.publish
 
-    def publish_and_look(tenant: str, document_id: str, revision: int) -> int:
+    def publish_and_look(tenant: str, document_id: str, revision: int, **rest: Any) -> int:
         found.append(library.found("words", mode="sparse"))
-        return publish(tenant, document_id, revision)
+        return publish(tenant, document_id, revision, **rest)
 
     library.store.publish = publish_and_look  # type: ignore[method-assign]
     library.indexes.publish(TENANT, document, second)
@@ -405,3 +408,112 @@ def test_the_index_of_a_collection_that_never_was_is_not_found(library: Library)
     with pytest.raises(NotFound):
         library.indexes.of(TENANT, "unknown")
     assert library.indexes.refresh(TENANT, "unknown") == 0
+
+
+OWN_VERSION = "hashing@1~0123456789ab"  # an encoder of the collection's own
+
+
+def learn(library: Library) -> None:
+    """Give the collection an encoder of its own in the store, with vectors of all that is visible."""
+    number = library.store.collection_number(TENANT, "default")
+    assert number is not None
+    ids = library.store.matching(TENANT, collection="default")
+    shown = [each for each, _ in library.store.visible_passages(TENANT, ids, encoder="hashing@1")]
+    vectors = library.encoder.encode_passages([passage.text for passage in shown])
+    embedded = Embedded(encoder=OWN_VERSION, keys=[passage.key for passage in shown], vectors=vectors)
+    metadata = {VECTORS: [OWN_VERSION]}
+    assert library.store.put_learned(TENANT, "default", number, ASSET, b"", metadata=metadata, embedded=embedded) == []
+
+
+def encode_own(library: Library, document: str, revision: int) -> None:
+    keys, texts = zip(*library.store.unencoded(TENANT, document, revision, encoder=OWN_VERSION, limit=99), strict=True)
+    library.store.put_vectors(OWN_VERSION, keys, library.encoder.encode_passages(texts))
+
+
+def nearest(library: Library, text: str) -> list[str]:
+    """What is found by the collection's own encoder."""
+    index = library.indexes.own(TENANT, "default", OWN_VERSION)
+    assert index is not None
+    found = index.search(library.encoder.encode_queries([text])[0], 9)
+    shown = library.store.resolve(TENANT, {each.key for each in found})
+    return [shown[each.key][0].text for each in found if each.key in shown]
+
+
+def test_an_index_of_a_collections_own_encoder_follows_it_and_is_built_again_after_a_crash(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    library.add("first words\nmore words")
+    learn(library)
+    library.indexes.keep_own(TENANT, "default")
+    assert sorted(nearest(library, "words")) == ["first words", "more words"]
+    library.send("other words")
+    document, revision = begun(library, "other words")
+    encode_own(library, document, revision)
+    library.indexes.publish(TENANT, document, revision)
+    for _ in range(2):
+        assert sorted(nearest(library, "words")) == ["first words", "more words", "other words"]
+        library.crash()
+        library = Library(tmp_path)
+    library.indexes.reindex(TENANT)
+    assert sorted(nearest(library, "words")) == ["first words", "more words", "other words"]
+    library.store.put_asset(TENANT, "default", ASSET, b"forgotten")
+    library.indexes.keep_own(TENANT, "default")
+    assert library.indexes.own(TENANT, "default", OWN_VERSION) is None
+    assert list(library.folder.rglob("own-*")) == []
+    assert sorted(library.found("words", mode="dense")) == ["first words", "more words", "other words"]
+    library.close()
+
+
+def test_a_replacement_is_found_by_an_encoder_that_the_collection_got_just_before_it(library: Library) -> None:
+    document = library.add("first words")
+    library.send("second words", document_id=document)
+    _, revision = begun(library, "second words")
+    encode_own(library, document, revision)
+    learn(library)  # which the indexes have not been told of yet
+    publish, found = library.store.publish, []
+
+    def publish_and_look(tenant: str, document_id: str, revision: int, **rest: Any) -> int:
+        seq = publish(tenant, document_id, revision, **rest)
+        found.append(nearest(library, "words"))
+        return seq
+
+    library.store.publish = publish_and_look  # type: ignore[method-assign]
+    library.indexes.publish(TENANT, document, revision)
+    assert [*found, nearest(library, "words")] == [["second words"]] * 2
+    assert library.found("words", mode="dense") == library.found("words", mode="sparse") == ["second words"]
+
+
+def test_a_replacement_that_was_staged_before_the_collection_got_its_encoder_is_in_its_index(library: Library) -> None:
+    document = library.add("first words")
+    library.send("second words", document_id=document)
+    _, revision = begun(library, "second words")
+    encode_own(library, document, revision)
+    publish = library.store.publish
+
+    def learn_and_publish(*arguments: Any, **rest: Any) -> int:
+        learn(library)
+        library.indexes.keep_own(TENANT, "default")
+        return publish(*arguments, **rest)
+
+    library.store.publish = learn_and_publish  # type: ignore[method-assign]
+    library.indexes.publish(TENANT, document, revision)
+    assert nearest(library, "words") == ["second words"]
+    assert library.found("words", mode="dense") == library.found("words", mode="sparse") == ["second words"]
+
+
+def test_an_encoder_that_a_collection_got_while_its_indexes_were_rebuilt_has_its_index(library: Library) -> None:
+    library.add("first words")
+    apply, rebuilt = library.indexes._apply, []
+
+    def apply_and_learn(pair: Any) -> None:
+        apply(pair)
+        if pair.folder.name == "2" and not rebuilt:
+            rebuilt.append(pair)
+            learn(library)
+            library.indexes.keep_own(TENANT, "default")
+            library.add("second words")
+
+    library.indexes._apply = apply_and_learn  # type: ignore[method-assign]
+    library.indexes.reindex(TENANT, "default")
+    assert rebuilt
+    assert nearest(library, "words") == ["first words"]
+    assert sorted(library.found("words", mode="dense")) == ["first words", "second words"]

@@ -12,13 +12,14 @@ from sqlalchemy import event, select
 from retriever.errors import (
     Conflict,
     NotFound,
+    Outdated,
     PreconditionFailed,
     StorageFull,
     StoreCorrupt,
     StoreNewer,
     StoreUnavailable,
 )
-from retriever.store import Store, schema, version_of
+from retriever.store import Embedded, Store, schema, version_of
 from retriever.types import Turn
 from tests.retriever.library import TENANT, Library, Slice, lines, paged, parsed
 
@@ -531,3 +532,48 @@ def test_the_turns_of_a_dialogue_are_stored_with_its_text(library: Library) -> N
     library.encode(TENANT, accepted.document.id, revision)
     library.indexes.publish(TENANT, accepted.document.id, revision)
     assert library.store.parsed(TENANT, accepted.document.id)[1] == parsed(text, turns=turns)
+
+
+def test_what_a_collection_learned_comes_with_a_vector_for_each_visible_passage_or_not_at_all(library: Library) -> None:
+    library.add("first words\nmore words")
+    library.add("of another collection", collection="papers")
+    number = library.store.collection_number(TENANT, "default")
+    assert number is not None
+
+    def put(keys: list[int], *, number: int = number, dropped: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+        embedded = Embedded(encoder="own", keys=keys, vectors=np.ones((len(keys), 64), dtype=np.float16))
+        rest = {"metadata": {}, "embedded": embedded, "dropped": dropped}
+        return library.store.put_learned(TENANT, "default", number, "retriever", b"learned", **rest)
+
+    def encoded(encoder: str, collection: str = "default") -> int:
+        ids = library.store.matching(TENANT, collection=collection)
+        found = library.store.visible_passages(TENANT, ids, encoder=encoder)
+        return sum(vector is not None for _, vector in found)
+
+    missing = put([])
+    assert [text for _, text in missing] == ["first words", "more words"]
+    keys = [key for key, _ in missing]
+    assert [text for _, text in put(keys[:1])] == ["more words"]
+    assert encoded("own") == 0
+    assert library.store.assets(TENANT, "default") == []
+    assert put([*keys, 10_000]) == []  # one that was deleted meanwhile
+    assert encoded("own") == 2
+    assert library.store.asset(TENANT, "default", "retriever") == b"learned"
+    assert put(keys, dropped=("hashing@1",)) == []
+    assert (encoded("hashing@1"), encoded("own"), encoded("hashing@1", "papers")) == (0, 2, 1)
+    with pytest.raises(NotFound):
+        put(keys, number=number + 100)
+
+
+def test_a_revision_that_was_made_for_another_asset_is_not_published(library: Library) -> None:
+    document, revision = begin(library, ONE)
+    asset = library.store.put_asset(TENANT, "default", "retriever", b"learned")
+    for digest in (None, "0" * 64):
+        with pytest.raises(Outdated):
+            library.store.publish(TENANT, document, revision, made_for=("retriever", digest))
+    assert library.store.document(TENANT, document).version is None
+    library.store.publish(TENANT, document, revision, made_for=("retriever", asset.sha256))
+    assert library.store.document(TENANT, document).version == version_of(ONE)
+    assert library.store.destination(TENANT, document, revision) == "default"
+    with pytest.raises(NotFound):
+        library.store.destination(TENANT, document, revision + 1)

@@ -63,6 +63,26 @@ def test_what_was_learned_is_read_back_as_it_was_written() -> None:
             TuningState.from_bytes(broken)
 
 
+def test_layers_of_the_encoder_are_read_back_and_name_the_vectors_that_are_searched() -> None:
+    chance = np.random.default_rng(3)
+    layers = {name: chance.standard_normal((3, 2)).astype(np.float16) for name in ("0.query.weight", "1.up.bias")}
+    tuning = Tuning(encoder="hashing@1", mix=Mix(), layers=layers)
+    assert tuning.vectors.startswith("hashing@1~")
+    assert tuning.version.startswith(f"{tuning.vectors}+")
+    mapped = Tuning(encoder="hashing@1", mix=Mix(), layers=layers, map=learned().map)
+    state = TuningState().promoted(tuning).promoted(mapped)
+    again = TuningState.from_bytes(state.to_bytes())
+    assert again.current is not None
+    assert again.current.layers is not None
+    assert again.current.version == mapped.version
+    assert all(np.array_equal(again.current.layers[name], layer) for name, layer in layers.items())
+    assert list(again.own) == [tuning.vectors]
+    other = Tuning(encoder="hashing@1", mix=Mix(), layers={**layers, "1.up.bias": layers["1.up.bias"] + 1})
+    assert other.vectors != tuning.vectors
+    assert set(again.promoted(other).own) == {tuning.vectors, other.vectors}
+    assert list(TuningState().promoted(learned()).own) == []
+
+
 def test_a_rollback_brings_back_what_was_before_and_only_once() -> None:
     first, second = learned(seed=1), learned(seed=2)
     state = TuningState().promoted(first)
