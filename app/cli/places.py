@@ -57,6 +57,7 @@ class ServicePlaces:
     def __init__(self, client: "Client", names: Mapping[str, str]) -> None:
         self._client, self._names = client, names
         self._media_types: dict[str, str] = {}
+        self._beginnings: dict[tuple[str, str], str] = {}  # of texts, by document and version: none is fetched twice
 
     def __call__(self, cited: "Citation | Hit") -> str:
         """The place of what was cited of a stored document."""
@@ -65,7 +66,14 @@ class ServicePlaces:
             self._media_types[known] = self._client.documents.get(known).media_type
         line = None
         if cited.page is None and has_lines(self._media_types[known]):
-            before = self._client.documents.text(known, end=cited.start, version=cited.version).text
-            line = before.count("\n") + 1
+            line = self._beginning(known, cited).count("\n", 0, cited.start) + 1
         name = self._names.get(known, cited.title or known)
         return told(cited, name, line=line, speaker=getattr(cited, "speaker", None))
+
+    def _beginning(self, document_id: str, cited: "Citation | Hit") -> str:
+        """The text, as far as what was cited at least."""
+        known = self._beginnings.get((document_id, cited.version), "")
+        if len(known) < cited.start:
+            more = self._client.documents.text(document_id, start=len(known), end=cited.start, version=cited.version)
+            known = self._beginnings[document_id, cited.version] = known + more.text
+        return known

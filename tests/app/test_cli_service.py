@@ -10,11 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.cli import main
 from app.cli.support import TENANT
+from lectern.client import Documents
 from tests.app.served import ROOT, Server
 from tests.app.test_cli import odd
 from tests.lectern.scripted import problem, scripted
@@ -76,6 +78,29 @@ def test_files_that_a_service_is_asked_about_have_their_lines_and_are_not_kept(
     assert printed(capsys)["coverage"]["characters_total"] == len(LEASE)
     assert service.client.get("/documents").json()["documents"] == []
     assert [each["name"] for each in service.client.get("/collections").json()["collections"]] == ["default"]
+
+
+def test_no_part_of_a_text_is_fetched_twice_to_count_its_lines(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    read = Documents.text
+
+    def noted(self: Documents, *args: Any, **named: Any) -> Any:
+        found = read(self, *args, **named)
+        fetched.append(found.text)
+        return found
+
+    monkeypatch.setattr(Documents, "text", noted)
+    text = "".join(f"Mill {number} grinds corn of its own kind.\n" for number in range(50))
+    (tmp_path / "mills.txt").write_text(text)
+    assert run("summarize", "mills.txt", "--sentences", "9") == 0
+    sources = [line for line in capsys.readouterr().out.splitlines() if "mills.txt, line " in line]
+    assert len(sources) == 9
+    for line in sources:
+        place, said = line.split(": “")
+        assert text.splitlines()[int(place.split()[-1]) - 1].startswith(said.rstrip("…”"))
+    assert sum(map(len, fetched)) < len(text)
 
 
 def test_files_are_kept_in_the_service_where_a_collection_is_named(
