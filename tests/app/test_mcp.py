@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from app.cli import main
+from app.errors import Cancelled
 from app.tools.remote import RemoteWorker
 from app.tools.requests import Summarize
 from app.tools.server import make_server
+from app.tools.workers import Tell
 from lectern import AsyncClient, Coverage, Progress, Summary
 from lectern.replies import Models
 from retriever.store import Store
@@ -390,6 +393,37 @@ def test_the_stream_of_a_summary_is_closed_when_its_tool_returns():
 
     reply, closed_by_then = asyncio.run(run())
     assert (reply["summary"], closed_by_then) == ("", [True])
+
+
+def test_the_work_of_a_call_that_is_cancelled_stops():
+    began, over, ended = threading.Event(), threading.Event(), []
+
+    class Worker(RemoteWorker):
+        async def summarize(self, arguments: Summarize, tell: Tell) -> Any:
+            return await asyncio.to_thread(read, tell)
+
+    def read(tell: Tell) -> None:
+        began.set()
+        try:
+            for number in range(1_000):
+                tell(number, 1_000, "sentences")
+                over.wait(0.01)
+        except Cancelled:
+            ended.append("stopped")
+        over.set()
+
+    async def run() -> None:
+        async with (
+            AsyncClient("http://127.0.0.1:9") as service,
+            Client(make_server(lambda _: Worker(service))) as client,
+        ):
+            call = asyncio.create_task(client.call_tool("summarize", {"text": "x"}))
+            assert await asyncio.to_thread(began.wait, 20)
+            call.cancel()
+            assert await asyncio.to_thread(over.wait, 20)
+
+    asyncio.run(run())
+    assert ended == ["stopped"]
 
 
 def test_a_data_directory_in_use_is_told_in_one_line(world, tmp_path, capsys, make_lectern):
