@@ -275,7 +275,7 @@ class AsyncDocuments:
         deadline: float | None = None,
     ) -> replies.BatchResult:
         """Add up to 10,000 documents, each `{"text", "title", "collection", "metadata"}`; a bad one fails alone."""
-        call = calls.batch(rows, key=idempotency_key)
+        call = await anyio.to_thread.run_sync(partial(calls.batch, rows, key=idempotency_key))
         return await self._sender.run(steps.finished(call, replies.BatchResult, self._sender.where.patience(deadline)))
 
 
@@ -365,7 +365,8 @@ class AsyncJobs:
 
     async def batch(self, rows: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None) -> replies.Job:
         """Begin a batch of documents; `job.result_as(BatchResult)` once it is over."""
-        return await self._sender.begun(calls.batch(rows, key=idempotency_key))
+        call = await anyio.to_thread.run_sync(partial(calls.batch, rows, key=idempotency_key))
+        return await self._sender.begun(call)
 
     async def adapt(self, name: str, **asked: Unpack[AdaptOptions]) -> replies.Job:
         """Begin an adaptation of a collection; `job.result_as(Adaptation)` once it is over."""

@@ -3,11 +3,13 @@
 A small real server replies by a script; what a real service does is in `test_live.py`.
 """
 
+import asyncio
 import inspect
 import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -317,6 +319,25 @@ def test_a_key_from_a_file_is_sent_without_its_line_end_and_what_cannot_be_sent_
         with pytest.raises(ValueError, match="the key is not one") as error:
             against(Line(body=ANSWER))
         assert "lct" not in str(error.value)
+
+
+def test_a_large_batch_is_not_encoded_on_the_event_loop():
+    threads = set()
+
+    def rows() -> Iterator[dict[str, str]]:
+        threads.add(threading.current_thread())
+        yield {"text": "a"}
+
+    async def run(url: str) -> None:
+        async with lectern.AsyncClient(url, transport=httpx.AsyncHTTPTransport()) as client:
+            assert (await client.jobs.batch(rows())).id == "j1"
+            with pytest.raises(lectern.UnexpectedReply):
+                await client.documents.batch(rows())
+
+    with scripted(ACCEPTED, over(), ACCEPTED, over()) as server:
+        asyncio.run(run(server.url))
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "ünder", "?x"])
