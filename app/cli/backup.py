@@ -32,6 +32,8 @@ def _backup(arguments: argparse.Namespace, make: "Make | None") -> int:
     store, folder = _store(arguments), arguments.file.resolve().parent
     if folder == store.resolve().parent or folder.is_relative_to(settings_of(arguments).data_dir.resolve()):
         raise CommandError(f"'{arguments.file}' is in the data directory and would be lost with it: name another place")
+    if not folder.is_dir():
+        raise CommandError(f"there is no folder '{folder}'")
     version = importlib.metadata.version("lectern")
     manifest = back_up(store, arguments.file, made_by=f"lectern {version}")
     _report(arguments, manifest, f"'{arguments.file}': {_told(manifest)}")

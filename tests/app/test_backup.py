@@ -248,6 +248,8 @@ def test_the_commands_back_up_a_running_lectern_and_restore_it_and_say_so_in_a_l
     for inside in (two / "backup", two / "inner" / "backup", one / ".." / "two" / "backup"):
         code, _, err = command("backup", inside, "--data", two)
         assert (code, "is in the data directory" in err) == (2, True)
+    code, _, err = command("backup", tmp_path / "nowhere" / "backup", "--data", two)
+    assert (code, err) == (2, f"lectern: there is no folder '{tmp_path / 'nowhere'}'\n")
     file.write_bytes(file.read_bytes()[:-100])
     code, _, err = command("restore", file, "--check")
     assert (code, err.count("\n"), "is not a whole backup" in err) == (2, 1, True)
