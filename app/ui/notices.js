@@ -5,10 +5,10 @@ import { byId } from "./dom.js";
 const SECONDS = 8;
 let timer = null;
 
-/** Copy a text, where the browser allows it (over HTTPS, and on this machine); whether it did. */
+/** Copy a text, where the browser allows it (over HTTPS or on this machine, if nobody forbade it); whether it did. */
 export async function copy(text) {
-  await navigator.clipboard?.writeText(text);
-  return navigator.clipboard !== undefined;
+  if (navigator.clipboard === undefined) return false;
+  return navigator.clipboard.writeText(text).then(() => true, () => false);
 }
 
 /** Tell something that needs no answer. */

@@ -32,7 +32,7 @@ async function summarize() {
       }
     }
   } catch (error) {
-    state.textContent = error.name === "AbortError" ? "Stopped." : error.message;
+    if (under === mine) state.textContent = error.name === "AbortError" ? "Stopped." : error.message; // else the next one has begun
   } finally {
     if (under === mine) busy(false);
   }

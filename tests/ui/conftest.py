@@ -66,9 +66,6 @@ def watched(context, url: str) -> tuple:  # type: ignore[no-untyped-def, type-ar
     seen = Seen()
     page = context.new_page()
     page.set_default_timeout(TIMEOUT_MS)
-    page.on(
-        "console", lambda message: seen.wrong.append(message.text) if message.type in ("error", "warning") else None
-    )
     page.on("pageerror", lambda error: seen.wrong.append(str(error)))
 
     def console(message) -> None:  # type: ignore[no-untyped-def]

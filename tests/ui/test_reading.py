@@ -135,6 +135,16 @@ def test_the_copied_link_opens_the_same_place_for_somebody_else(open_page, add):
     assert other.locator("#text mark.current").text_content() == HARBOUR[96:108]
 
 
+def test_where_copying_is_forbidden_the_link_is_in_the_address_bar(open_page, add):
+    document = add(HARBOUR, name="forbidden.md", collection="copy")
+    page = open_page(collection="copy", doc=document["id"])
+    refusing = "() => Promise.reject(new DOMException('no', 'NotAllowedError'))"
+    page.evaluate(f"() => {{ navigator.clipboard.writeText = {refusing}; }}")
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_text("The link is in the address bar.").wait_for()
+    page.wait_for_url("**version=sha256*")
+
+
 def test_an_old_version_is_shown_as_cited_and_leads_to_the_place_in_the_current_one(open_page, add, service):
     document = add(HARBOUR, name="old.md", collection="versions")
     changed = "A new preface 🐦.\n\n" + HARBOUR

@@ -88,6 +88,20 @@ def test_progress_is_shown_while_it_reads_and_sentences_as_they_come(open_page, 
     assert any(count > 0 and not strip for _, _, _, count, strip in seen)
 
 
+def test_a_summary_that_takes_the_place_of_one_under_way_is_not_called_stopped(open_page, document):
+    page = open_page(collection="summary", view="summarize")
+    page.evaluate(
+        "() => { window.said = []; const state = document.getElementById('summary-state');"
+        " new MutationObserver(() => window.said.push(state.textContent)).observe(state, { childList: true }); }"
+    )
+    page.route("**/summarize", lambda route: None, times=1)  # the first one gets no reply
+    button = page.get_by_role("button", name="Summarize", exact=True)
+    with page.expect_request("**/summarize"):
+        button.click()
+    summarize(page, 2)
+    assert "Stopped." not in page.evaluate("window.said")
+
+
 def test_an_open_document_alone_is_summarized_and_asked(open_page, add, document):
     add(HARBOUR, name="other.md", collection="summary")
     page = open_page(collection="summary", doc=document["id"])
