@@ -7,12 +7,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from app.bodies import body_of, parse_json
-from app.errors import ShuttingDown
+from app.errors import Malformed, ShuttingDown
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Tools:
         """Serve one call. Raises Malformed and ShuttingDown."""
         scope["route"] = self  # as routes of the framework do: the log and the metrics name it
         body = await body_of(Request(scope, receive))
-        await run_in_threadpool(parse_json, body)  # the SDK's own parser knows no limits
+        await run_in_threadpool(_check_message, body)
         manager = await self._ready()
         given = False
 
@@ -72,6 +73,17 @@ class Tools:
             started.set()
             with suppress(asyncio.CancelledError):
                 await self._closing.wait()
+
+
+def _check_message(body: bytes) -> None:
+    """Raise Malformed for what is no message: the SDK's parser knows no limits, and its errors show what was sent."""
+    value = parse_json(body)
+    from mcp.types import jsonrpc_message_adapter
+
+    try:
+        jsonrpc_message_adapter.validate_python(value, by_name=False)
+    except ValidationError:
+        raise Malformed("the body is not one message of JSON-RPC 2.0") from None
 
 
 def _made(longest: int) -> "StreamableHTTPSessionManager":

@@ -285,6 +285,24 @@ def test_a_body_with_too_many_values_is_refused_before_it_is_read_by_others(worl
     assert_problem(reply, 400, "malformed")
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"method": 7, "params": {"a": "plantedtext"}},
+        {"method": "tools/list", "params": ["plantedtext"]},
+        {"method": "tools/call", "params": {"name": 7, "arguments": {"question": "plantedtext"}}},
+        {"plantedtext": 1},
+    ],
+)
+@pytest.mark.parametrize("version", ["2025-06-18", "2026-07-28"])
+def test_what_is_no_message_or_no_call_is_refused_without_what_was_in_it(world, message, version):
+    sent = ACCEPT | bearing(world.key) | {"mcp-protocol-version": version}
+    for body in ({"jsonrpc": "2.0", "id": 1, **message}, [message], "plantedtext"):
+        reply = world.server.client.post("/mcp", json=body, headers=sent)
+        assert "error" in reply.text
+        assert "planted" not in reply.text
+
+
 @pytest.mark.parametrize("headers", [{"Origin": "https://elsewhere.example"}, {"host": "rebound.example"}])
 def test_a_page_of_another_site_cannot_reach_a_service_without_keys(client, headers):
     sent = {"host": "127.0.0.1", **ACCEPT}
