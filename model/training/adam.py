@@ -16,9 +16,8 @@ class Adam:
         self._moments = [(torch.zeros_like(weight), torch.zeros_like(weight)) for weight in self._weights]
         self._steps = 0
 
-    def step(self, loss: Tensor, *, rate: float) -> None:
-        """Move the weights along the gradient of the loss, at this learning rate."""
-        gradients = torch.autograd.grad(loss, self._weights)
+    def step(self, gradients: Sequence[Tensor], *, rate: float) -> None:
+        """Move the weights against the gradients of a loss, one for each, at this learning rate."""
         self._steps += 1
         with torch.no_grad():
             for weight, gradient, (first, second) in zip(self._weights, gradients, self._moments, strict=True):

@@ -40,7 +40,8 @@ def fit_query_map(
     generator = torch.Generator().manual_seed(seed)
     adapter = QueryAdapter(queries.shape[1], rank=rank)
     torch.nn.init.normal_(adapter.down.weight, std=queries.shape[1] ** -0.5, generator=generator)
-    adam = Adam(list(adapter.parameters()))
+    weights = list(adapter.parameters())
+    adam = Adam(weights)
     for step in range(steps):
         if step % CHECK == 0 and not report(step):
             break
@@ -49,5 +50,5 @@ def fit_query_map(
         scores = inner_products(adapter(torch.from_numpy(queries[rows])), torch.from_numpy(passages[gold]))
         same = torch.from_numpy(gold[:, None] == gold[None, :])
         loss = contrastive_loss(scores, same, temperature=TEMPERATURE)
-        adam.step(loss, rate=LEARNING_RATE * (1 - step / steps))
+        adam.step(torch.autograd.grad(loss, weights), rate=LEARNING_RATE * (1 - step / steps))
     return tuple(layer.weight.detach().numpy().copy() for layer in (adapter.down, adapter.up))  # type: ignore[return-value]

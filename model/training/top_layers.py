@@ -41,7 +41,8 @@ def train_top_layers(
     blocks = copy.deepcopy(transformer.blocks[-TOP_LAYERS:]).float().requires_grad_(True)
     asked, read = _activations(transformer, tokenizer, pairs, report)
     used = len(asked)
-    adam = Adam(list(blocks.parameters()))
+    weights = list(blocks.parameters())
+    adam = Adam(weights)
     generator = torch.Generator().manual_seed(0)
     steps = EPOCHS * max(1, used // BATCH)
     for step in range(steps if used > 1 else 0):
@@ -52,12 +53,35 @@ def train_top_layers(
         first = step % max(1, used // BATCH) * BATCH
         rows = order[first : first + BATCH]
         gold = [pairs.positive[row] for row in rows]
-        questions = _vectors(transformer, blocks, [asked[row] for row in rows])
-        passages = _vectors(transformer, blocks, [read[one] for one in gold])
         same = torch.tensor(gold)[:, None] == torch.tensor(gold)[None, :]
-        loss = contrastive_loss(inner_products(questions, passages), same, temperature=TEMPERATURE)
-        adam.step(loss, rate=LEARNING_RATE * (1 - step / steps))
+        inputs = [*(asked[row] for row in rows), *(read[one] for one in gold)]
+        gradients = _gradients(transformer, blocks, weights, inputs, same)
+        adam.step(gradients, rate=LEARNING_RATE * (1 - step / steps))
     return {name: _half(tensor) for name, tensor in blocks.state_dict().items()}, used
+
+
+def _gradients(
+    transformer: Transformer, blocks: nn.ModuleList, weights: Sequence[Tensor], inputs: Sequence[Tensor], same: Tensor
+) -> list[Tensor]:
+    """The gradients of the loss of B questions and the B passages after them; `same` [B, B] says which answer which.
+
+    The vectors first, then a few texts at a time with what the loss wants of their vectors (Gao et al. 2021, gradient
+    caching): a fifth more time, and 140 MB instead of 400.
+    """
+    chunks = [inputs[first : first + TEXTS_AT_ONCE] for first in range(0, len(inputs), TEXTS_AT_ONCE)]
+    with torch.no_grad():
+        vectors = torch.cat([_vectors(transformer, blocks, chunk) for chunk in chunks])
+    vectors.requires_grad_(True)
+    scores = inner_products(vectors[: len(same)], vectors[len(same) :])
+    loss = contrastive_loss(scores, same, temperature=TEMPERATURE)
+    (wanted,) = torch.autograd.grad(loss, [vectors])
+    total = [torch.zeros_like(weight) for weight in weights]
+    for first, chunk in zip(range(0, len(inputs), TEXTS_AT_ONCE), chunks, strict=True):
+        pull = wanted[first : first + TEXTS_AT_ONCE]
+        parts = torch.autograd.grad(_vectors(transformer, blocks, chunk), weights, pull)
+        for whole, part in zip(total, parts, strict=True):
+            whole += part
+    return total
 
 
 def _activations(
@@ -66,14 +90,22 @@ def _activations(
     """What goes into the trained layers, [L, W]: of each question used, and of their passages by place."""
     asked: list[Tensor] = []
     read: dict[int, Tensor] = {}
+    # One piece of memory: many small ones between the large ones of the encoder would keep those from being given back.
+    room = torch.empty(MOST_PIECES, transformer.embeddings.word.embedding_dim, dtype=torch.bfloat16)
     for first in range(0, len(pairs.questions), TEXTS_AT_ONCE):
-        if not report(0) or sum(map(len, asked)) + sum(map(len, read.values())) > MOST_PIECES:
+        if not report(0):
             break
         part = slice(first, first + TEXTS_AT_ONCE)
         new = sorted(set(pairs.positive[part]) - read.keys())
         below = _below(transformer, tokenizer, [*pairs.questions[part], *(pairs.passages[one] for one in new)])
-        asked += below[: len(below) - len(new)]
-        read |= dict(zip(new, below[len(below) - len(new) :], strict=True))
+        if sum(map(len, below)) > len(room):
+            break
+        kept = []
+        for row in below:
+            kept.append(room[: len(row)].copy_(row))
+            room = room[len(row) :]
+        asked += kept[: len(kept) - len(new)]
+        read |= dict(zip(new, kept[len(kept) - len(new) :], strict=True))
     return asked, read
 
 
@@ -81,7 +113,7 @@ def _activations(
 def _below(transformer: Transformer, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Tensor]:
     tokens, mask = pad([encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))])
     x = transformer.through(transformer.blocks[:-TOP_LAYERS], transformer.embedded(tokens), mask)
-    return [row[: int(there.sum())].to(torch.bfloat16) for row, there in zip(x, mask, strict=True)]
+    return [row[: int(there.sum())] for row, there in zip(x, mask, strict=True)]
 
 
 def _vectors(transformer: Transformer, blocks: nn.ModuleList, inputs: Sequence[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from model.encoder import MiniLMEncoder
 from model.errors import WeightsCorrupt
+from model.realm import contrastive_loss
 from model.training import top_layers
 from model.types import Pairs
 
@@ -75,10 +76,10 @@ def test_training_ends_where_it_is_told_to_and_may_change_nothing(real_encoder: 
 def test_of_more_text_than_is_kept_the_first_pairs_are_used(
     real_encoder: MiniLMEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(top_layers, "MOST_PIECES", 100)
+    monkeypatch.setattr(top_layers, "MOST_PIECES", 150)
     monkeypatch.setattr(top_layers, "EPOCHS", 1)
     _, used = real_encoder.learn(pairs(TOWNS), report=lambda _: True)
-    assert used == 8  # the first have more than 100 word pieces, so nothing comes after them
+    assert used == 8  # 24 have more than 150 word pieces
 
 
 def test_what_goes_into_the_trained_layers_is_what_the_whole_encoder_computes_there(
@@ -91,6 +92,23 @@ def test_what_goes_into_the_trained_layers_is_what_the_whole_encoder_computes_th
     with torch.no_grad():
         vectors = top_layers._vectors(transformer, blocks, below)
     assert (vectors.numpy() * real_encoder.encode_passages(texts)).sum(1).min() > 0.999
+
+
+def test_gradients_of_a_few_texts_at_a_time_are_those_of_all_at_once(
+    real_encoder: MiniLMEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer, of = real_encoder._transformer, pairs(TOWNS[:2])
+    blocks = copy.deepcopy(transformer.blocks[-top_layers.TOP_LAYERS :]).float().requires_grad_(True)
+    weights = list(blocks.parameters())
+    inputs = top_layers._below(transformer, real_encoder._tokenizer, [*of.questions[:12], *of.passages[:12]])
+    same = torch.eye(12, dtype=torch.bool)
+    monkeypatch.setattr(top_layers, "fastest_dtype", lambda: torch.float32)
+    questions, passages = top_layers._vectors(transformer, blocks, inputs).split(12)
+    loss = contrastive_loss(questions @ passages.T, same, temperature=top_layers.TEMPERATURE)
+    expected = torch.autograd.grad(loss, weights)
+    found = top_layers._gradients(transformer, blocks, weights, inputs, same)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 def test_layers_that_do_not_fit_are_refused(real_encoder: MiniLMEncoder) -> None:
