@@ -23,9 +23,7 @@ from retriever.store import Embedded, Store
 from retriever.tuning import Tuning
 from retriever.types import Passage
 
-MOST_EMBEDDED = (
-    50_000  # passages: more than a night of two cores is for nobody, and 40 MB of vectors at once are enough
-)
+MOST_EMBEDDED = 50_000  # passages: their vectors, 40 MB, are in memory at once
 SAMPLE = 32  # passages that are embedded first, to know how long all will take
 SLICE = 256  # passages embedded between two looks at the time
 EMBEDDING = 0.5  # of the budget that embedding may take by that estimate

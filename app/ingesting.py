@@ -77,7 +77,10 @@ class Ingesting:
             left = len(self._waiting(job, document_id, revision, limit=sys.maxsize))
             total = left if job.total is None else job.total
             done = total - left
-        report = lambda some: context.progress(done + some, total, "passages")  # noqa: E731
+
+        def report(some: int) -> None:
+            context.progress(done + some, total, "passages")
+
         self._encode(self._encoder, job, document_id, revision, report)
         timer.stage("encode")
         self._publish(job, document_id, revision, lambda _: context.progress(total, total, "passages"))

@@ -19,11 +19,7 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _SANE = re.compile(r"[A-Za-z0-9._\-]{1,128}\Z")
 logger = logging.getLogger("lectern")
 OURS = ("lectern", "retriever", "model", "uvicorn", "uvicorn.error")
-OTHERS = (
-    "asyncio",
-    "concurrent.futures",
-    "opentelemetry",
-)  # what they say would go out as it is, by Python's last resort
+OTHERS = ("asyncio", "concurrent.futures", "opentelemetry")  # else Python's last resort shows what they say as it is
 
 
 def new_request_id(sent: str | None = None) -> str:

@@ -190,23 +190,23 @@ def test_a_file_that_is_refused_leaves_no_document_behind(
     assert (kept["title"], kept["status"], kept["characters"]) == ("Lease", "indexed", len(LEASE))
 
 
-def odd(folder: Path) -> Path:
-    """A folder with a file whose name is not UTF-8, one with a mark in its name, and one that fails."""
+def takes_odd_files(run: Run, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether a file whose name is not UTF-8 and one with a mark in its name are taken, and one that fails refused."""
     folder.mkdir()
     (folder / os.fsdecode(b"caf\xe9.txt")).write_text("The cook of the mill is Ann.")
     (folder / "[draft] rent.md").write_text(LEASE)
     (folder / "memory.txt").symlink_to("/proc/self/mem")  # a file to look at, and an error to read
-    return folder
+    refused = f"lectern: {folder.name}/memory.txt: it cannot be read: Input/output error\n"
+    for counts in ("2 added, 0 unchanged, 1 refused\n", "0 added, 2 unchanged, 1 refused\n"):
+        assert run("ingest", folder.name) == 1
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err) == (counts, refused)
 
 
 def test_files_of_any_name_are_taken_and_one_that_cannot_be_read_is_refused_alone(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    odd(tmp_path / "odd")
-    for counts in ("2 added, 0 unchanged, 1 refused\n", "0 added, 2 unchanged, 1 refused\n"):
-        assert run("ingest", "odd") == 1
-        shown = capsys.readouterr()
-        assert (shown.out, shown.err) == (counts, "lectern: odd/memory.txt: it cannot be read: Input/output error\n")
+    takes_odd_files(run, tmp_path / "odd", capsys)
     assert run("ask", "Who is the cook of the mill?") == 0
     assert "caf\\xe9.txt, line 1: " in capsys.readouterr().out
     assert run("ask", "odd", "Who is the cook of the mill?") == 0

@@ -18,7 +18,7 @@ from app.cli import main
 from app.cli.support import TENANT
 from lectern.client import Documents
 from tests.app.served import ROOT, Server
-from tests.app.test_cli import odd
+from tests.app.test_cli import takes_odd_files
 from tests.lectern.scripted import problem, scripted
 
 LEASE = "# Lease\n\nThe mill stands at Stony Ford.\n\n## Rent\n\nThe yearly rent of the mill is barley.\n"
@@ -144,11 +144,7 @@ def test_a_folder_is_uploaded_once_changed_files_again_and_refusals_are_listed(
 def test_files_of_any_name_are_sent_and_one_that_cannot_be_read_is_refused_alone(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    odd(tmp_path / "odd")
-    for counts in ("2 added, 0 unchanged, 1 refused\n", "0 added, 2 unchanged, 1 refused\n"):
-        assert run("ingest", "odd") == 1
-        shown = capsys.readouterr()
-        assert (shown.out, shown.err) == (counts, "lectern: odd/memory.txt: it cannot be read: Input/output error\n")
+    takes_odd_files(run, tmp_path / "odd", capsys)
 
 
 def test_documents_are_listed_shown_read_and_deleted(
