@@ -255,18 +255,19 @@ def test_an_interruption_ends_quietly_with_130(tmp_path: Path, argv: list[str]) 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [*LECTERN, *argv, "--url", url],
             env=environment(),
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )
-        connection, _ = silent.accept()
-        with connection:
-            assert connection.recv(10)  # it waits for a reply by now
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        ) as process:
+            connection, _ = silent.accept()
+            with connection:
+                assert connection.recv(10)  # it waits for a reply by now
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"")
 
 

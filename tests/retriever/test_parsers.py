@@ -204,8 +204,8 @@ def test_no_parser_outlives_a_service_that_is_killed() -> None:
     command = [sys.executable, "-c", OWNER]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as owner:
         assert owner.stdout is not None
-        pid = int(owner.stdout.readline())
-        assert state(pid) == "R"
+        pid = int(owner.stdout.readline())  # it was at work a moment ago
+        assert state(pid) not in ("Z", "")
         owner.kill()
     soon(lambda: state(pid) in ("Z", ""))  # a zombie where nobody collects orphans
 

@@ -136,8 +136,8 @@ def test_the_copied_link_opens_the_same_place_for_somebody_else(open_page, add):
 
 
 def test_where_copying_is_forbidden_the_link_is_in_the_address_bar(open_page, add):
-    document = add(HARBOUR, name="forbidden.md", collection="copy")
-    page = open_page(collection="copy", doc=document["id"])
+    document = add(HARBOUR, name="forbidden.md", collection="forbidden")
+    page = open_page(collection="forbidden", doc=document["id"])
     refusing = "() => Promise.reject(new DOMException('no', 'NotAllowedError'))"
     page.evaluate(f"() => {{ navigator.clipboard.writeText = {refusing}; }}")
     page.get_by_role("button", name="Copy link").click()
