@@ -6,7 +6,7 @@ import { plural } from "./words.js";
 const ALL = "collection";
 const TICKED = "ticked";
 const OPEN = "open";
-const state = { collection: "default", documents: 0, ticked: new Map(), open: null, choice: ALL };
+const state = { collection: "default", documents: null, ticked: new Map(), open: null, choice: ALL };
 
 /** The source of a request, as the API names it. */
 export function source() {
@@ -20,8 +20,8 @@ export function isEmpty() {
   return state.documents === 0 && "collection" in source();
 }
 
-/** The collection that is shown, and how many documents it has; ticks belong to one collection. */
-export function setCollection(name, documents) {
+/** The collection that is shown, and how many documents it has, once that is known; ticks belong to one collection. */
+export function setCollection(name, documents = null) {
   if (name !== state.collection) {
     state.ticked.clear();
     state.choice = ALL;
@@ -58,7 +58,8 @@ export function chooseOpen() {
 }
 
 function show() {
-  const options = [[ALL, `all of “${state.collection}” (${plural(state.documents, "document")})`]];
+  const count = state.documents === null ? "" : ` (${plural(state.documents, "document")})`;
+  const options = [[ALL, `all of “${state.collection}”${count}`]];
   if (state.ticked.size > 0) options.push([TICKED, `the ${plural(state.ticked.size, "ticked document")}`]);
   if (state.open !== null) options.push([OPEN, `the open document: ${state.open.title}`]);
   const choice = options.some(([value]) => value === state.choice) ? state.choice : ALL;

@@ -139,6 +139,7 @@ export function startShelf() {
   onRoute(({ collection }) => {
     if ((collection ?? "default") === shown.collection) return;
     shown.collection = collection ?? "default";
+    setCollection(current()); // at once: nobody who is quick shall ask another collection
     refresh();
   });
 }

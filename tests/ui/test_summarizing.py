@@ -118,6 +118,18 @@ def test_an_empty_collection_has_nothing_to_summarize(open_page):
     assert page.locator("#summary-state").inner_text() == "There is nothing to summarize."
 
 
+def test_who_asks_before_the_list_is_there_asks_the_collection_that_the_address_names(open_page, add):
+    add(HARBOUR, name="quick.md", collection="quick")
+    page = open_page()
+    page.route("**/collections*", lambda route: None)  # no list comes
+    page.evaluate("() => { location.hash = 'collection=quick&view=search'; }")
+    page.get_by_label("Words, or what it is about").fill("rent")
+    with page.expect_request("**/search") as sent:
+        page.keyboard.press("Enter")
+    assert sent.value.post_data_json["collection"] == "quick"
+    assert page.locator("#scope option:checked").inner_text() == "all of “quick”"
+
+
 def test_a_search_shows_passages_with_their_score_and_rank_by_words_and_by_meaning(open_page, add):
     add("The mill stands at Stony Ford. The rent of the mill is silver.", name="mill.txt", collection="search")
     add(HARBOUR, name="harbour.md", collection="search")
