@@ -71,7 +71,7 @@ run: $(VENV)/.installed
 	$(FAST) exec $(BIN)/lectern serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.installed-dev
-	$(FAST) $(BIN)/python -m pytest
+	$(FAST) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
