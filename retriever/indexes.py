@@ -187,11 +187,12 @@ class Indexes:
     ) -> int:
         """Make a revision visible and searchable; returns the change's sequence number. Raises as the store's own.
 
-        A replacement is indexed before it becomes visible, so there is no moment at which neither version is found.
+        A replacement is indexed before it becomes visible, so there is no moment at which neither version is found;
+        in the collection that it goes to, as another upload may move the document meanwhile.
         """
         before = self._store.document(tenant, document_id)
         if before.version is not None:
-            self._stage(tenant, before.collection, document_id, revision)
+            self._stage(tenant, self._store.destination(tenant, document_id, revision), document_id, revision)
         seq = self._store.publish(tenant, document_id, revision, made_for=made_for)
         for name in {before.collection, self._store.document(tenant, document_id).collection}:
             self.refresh(tenant, name)
@@ -345,6 +346,8 @@ class Indexes:
 
     def _stage(self, tenant: str, collection: str, document_id: str, revision: int) -> None:
         """Index a revision that is not visible yet; searches drop its passages until it is."""
+        if self._store.collection_number(tenant, collection) is None:
+            return  # it comes to be with this revision: nobody searches it yet
         pair = self._pair(tenant, collection)
         with pair.lock:
             if pair.retired:

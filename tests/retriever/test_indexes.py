@@ -119,6 +119,27 @@ def test_an_ingest_that_is_done_again_after_its_publishing_costs_no_passage_at_t
     library.close()
 
 
+def test_a_document_that_one_upload_moves_while_the_next_is_published_is_found_where_it_is_alone(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = library.add("first words")
+    for text in ("second words", "third words"):
+        library.send(text, document_id=document, collection="other")
+    (_, second), (_, third) = begun(library, "second words"), begun(library, "third words")
+    look = library.store.document
+
+    def look_and_be_overtaken(tenant: str, document_id: str, **rest: Any) -> Any:
+        seen = look(tenant, document_id, **rest)
+        monkeypatch.undo()
+        library.indexes.publish(TENANT, document, second)
+        return seen
+
+    monkeypatch.setattr(library.store, "document", look_and_be_overtaken)
+    library.indexes.publish(TENANT, document, third)
+    found = [library.found("words", mode="sparse", collection=name) for name in ("default", "other")]
+    assert found == [[], ["third words"]]
+
+
 def test_an_upload_that_was_overtaken_takes_nothing_from_the_one_that_overtook_it(library: Library) -> None:
     document = library.add("first words")
     library.send("second words", document_id=document)
