@@ -39,9 +39,7 @@ class Desk:
             if self._taken >= self._room:
                 raise QueueFull(f"{self._taken} requests are already under way or waiting")
             self._taken += 1
-        future = self._pool.submit(contextvars.copy_context().run, work)
-        future.add_done_callback(self._left)
-        return future
+        return self._pool.submit(contextvars.copy_context().run, self._work, work)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run work on a thread and wait for it, from the event loop."""
@@ -57,14 +55,7 @@ class Desk:
     ) -> tuple[Attached, Mapping[str, Any] | None]:
         """Begin work that a job may take over; its result, or None where it takes longer than `wait` seconds."""
         attached = Attached()
-
-        def run() -> None:
-            try:
-                attached.future.set_result(work(attached))
-            except BaseException as error:  # noqa: BLE001 - it goes to whoever waits for the future, unchanged
-                attached.future.set_exception(error)
-
-        self.submit(run)
+        self.submit(lambda: work(attached)).add_done_callback(attached.settle)
         waiting = asyncio.wrap_future(attached.future)
         done, _ = await asyncio.wait([waiting], timeout=wait)  # which leaves the work going on when the time is up
         if not done:
@@ -76,15 +67,10 @@ class Desk:
         """Begin work whose events one client follows; it is left alone once that client is gone."""
         channel = Channel(heartbeat=heartbeat)
 
-        def run() -> None:
-            try:
-                work(channel)
-            except BaseException as error:  # noqa: BLE001 - it goes to whoever follows the stream, unchanged
-                channel.end(error)
-            else:
-                channel.end()
+        def ended(future: "Future[None]") -> None:
+            channel.end(ShuttingDown("the service is stopping") if future.cancelled() else future.exception())
 
-        self.submit(run)
+        self.submit(lambda: work(channel)).add_done_callback(ended)
         return channel
 
     def close(self) -> None:
@@ -93,6 +79,10 @@ class Desk:
             self._closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _left(self, _: "Future[Any]") -> None:
-        with self._lock:
-            self._taken -= 1
+    def _work(self, work: Callable[[], T]) -> T:
+        """The work, whose place is free before anyone hears of its end: a client that asks again at once finds room."""
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self._taken -= 1

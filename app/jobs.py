@@ -68,6 +68,15 @@ class Attached:
         self.future: Future[Mapping[str, Any]] = Future()
         self._context = context
 
+    def settle(self, work: "Future[Mapping[str, Any]]") -> None:
+        """Pass on what became of the work, once it is over."""
+        if work.cancelled():
+            self.future.set_exception(ShuttingDown("the service is stopping"))
+        elif (error := work.exception()) is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(work.result())
+
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """Report progress to the job, if there is one. Raises Cancelled and Stopping."""
         if self._context is not None:

@@ -27,7 +27,9 @@ async function show({ doc, start, end, version }) {
   reveal(true);
   try {
     if (!isLoaded(doc, version)) await load(doc, version, asked);
-    if (asked === open.asked) await showPlace(start, end, asked, focused);
+    if (asked !== open.asked) return;
+    offer(true);
+    await showPlace(start, end, asked, focused);
   } catch (error) {
     if (asked === open.asked) refuse(error, doc, version);
   }
@@ -39,7 +41,7 @@ function isLoaded(id, version) {
 }
 
 async function load(id, version, asked) {
-  document.querySelector("#reader footer").hidden = true; // its slider has the length of what was shown before
+  offer(false);
   const query = { version };
   const [found, outline] = await Promise.all([ask(`documents/${id}`), ask(`documents/${id}/outline`, { query })]);
   if (asked !== open.asked) return;
@@ -55,6 +57,12 @@ async function load(id, version, asked) {
   byId("position").step = Math.max(1, Math.ceil(outline.characters / STEPS));
   setOpen({ id, title: found.title });
   showContents();
+}
+
+/** Whether the controls can be used: none while another document is fetched than the one that they are about. */
+function offer(usable) {
+  if (!usable) document.querySelector("#reader footer").hidden = true; // `showPosition` shows it again, if it is needed
+  for (const each of document.querySelectorAll("#reader .buttons button, #contents")) each.disabled = !usable;
 }
 
 async function showPlace(start, end, asked, focused) {

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import subprocess
@@ -161,6 +162,19 @@ def test_a_desk_takes_what_fits_and_refuses_the_rest():
         desk.submit(lambda: 3)
     hold.set()
     assert (first.result(10), second.result(10)) == (True, 2)
+    desk.close()
+
+
+def test_a_place_at_the_desk_is_free_before_its_reply_is_told():
+    desk = Desk(threads=1, queue=0)
+    taken = []
+
+    def work(attached):
+        attached.future.add_done_callback(lambda _: taken.append(desk.taken))
+        return {}
+
+    _, result = asyncio.run(desk.begin(work, wait=60))
+    assert (result, taken) == ({}, [0])
     desk.close()
 
 

@@ -135,6 +135,23 @@ def test_the_copied_link_opens_the_same_place_for_somebody_else(open_page, add):
     assert other.locator("#text mark.current").text_content() == HARBOUR[96:108]
 
 
+def test_while_a_document_is_fetched_its_controls_are_off(open_page, add):
+    first, second = (add(f"# {name}\n\nA text.", name=f"{name}.md", collection="fetched") for name in ("One", "Two"))
+    page = open_page(collection="fetched", doc=first["id"])
+    held = []
+    page.route(
+        f"**/documents/{second['id']}/outline", lambda route: held.append(route)
+    )  # Playwright looks at its signature
+    copying = page.get_by_role("button", name="Copy link")
+    page.locator("#copy-link:enabled").wait_for()
+    with page.expect_request(f"**/documents/{second['id']}/outline"):
+        page.evaluate("id => { location.hash = `collection=fetched&doc=${id}`; }", second["id"])
+    assert copying.is_disabled()
+    held[0].continue_()
+    page.locator("#copy-link:enabled").wait_for()
+    page.locator("#reader-title", has_text="Two").wait_for()
+
+
 def test_where_copying_is_forbidden_the_link_is_in_the_address_bar(open_page, add):
     document = add(HARBOUR, name="forbidden.md", collection="forbidden")
     page = open_page(collection="forbidden", doc=document["id"])
