@@ -285,6 +285,7 @@ def main() -> None:
     parser.add_argument(
         "--validation", type=float, default=0.05, help="the share of articles held out, by their names alone"
     )
+    parser.add_argument("--only", choices=("train", "validation"), default=None, help="one of the two files")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     corpus = read_squad(options.set, count=MiniLMEncoder.load().count_word_pieces, related=RelatedWords())
@@ -293,6 +294,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with sparse_search(list(corpus.passages.values())) as search:
         for name, wanted in (("train", False), ("validation", True)):
+            if options.only not in (None, name):
+                continue
             questions = [question for question in corpus.questions if (question.article in held) is wanted]
             chance.shuffle(questions)
             with (options.out / f"{name}.jsonl").open("w", encoding="utf-8") as file:

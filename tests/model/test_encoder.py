@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import model.encoder
-from model.encoder import MiniLMEncoder, minilm_folder
+from model.encoder import MiniLMEncoder, embed, load_tokenizer, load_transformer, minilm_folder, pad
 from model.errors import WeightsCorrupt, WeightsMissing
 from model.named_encoder import NamedEncoder, load_encoder
 
@@ -49,6 +49,15 @@ def test_a_text_has_the_same_vector_alone_and_among_others(exact_encoder: MiniLM
         np.testing.assert_allclose(exact_encoder.encode_passages([text])[0], row, atol=2e-6)
     np.testing.assert_allclose(np.linalg.norm(among, axis=1), 1.0, atol=1e-6)
     assert exact_encoder.encode_passages([]).shape == (0, 384)
+
+
+def test_texts_without_their_padding_have_the_vectors_that_they_have_with_it() -> None:
+    transformer, tokenizer = load_transformer(), load_tokenizer()
+    tokens, mask = pad([encoding.ids for encoding in tokenizer.encode_batch(TEXTS)])
+    padded = embed(transformer, tokens, mask).detach()
+    with torch.inference_mode():
+        packed = embed(transformer, tokens, mask)
+    torch.testing.assert_close(packed, padded, atol=1e-6, rtol=0)
 
 
 def test_what_is_past_the_longest_length_is_cut_and_nothing_before_it(real_encoder: MiniLMEncoder) -> None:
