@@ -21,6 +21,7 @@ from model.whole import LONGEST_DOCUMENT, document_logits
 
 LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
+FLOOR = 1e-9  # of a probability whose logarithm is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +35,28 @@ class Calibration:
     odds: float
     relevance: float
     share: float
+    margin: float
     threshold: float
 
-    def confidence(self, candidate: Candidate, *, null: float, relevance: float) -> float:
-        """The calibrated chance that this candidate is right; `null` is the probability of no answer."""
-        features = features_of(candidate.probability, null=null, relevance=relevance)
-        weights = (self.odds, self.relevance, self.share)
+    def confidence(self, candidate: Candidate, decoded: Decoded, *, relevance: float) -> float:
+        """The calibrated chance that this one of the decoded candidates is right."""
+        features = features_of(candidate, decoded, relevance=relevance)
+        weights = (self.odds, self.relevance, self.share, self.margin)
         score = self.bias + sum(weight * feature for weight, feature in zip(weights, features, strict=True))
         return 1.0 / (1.0 + math.exp(-max(-60.0, min(60.0, score))))
 
 
-def features_of(probability: float, *, null: float, relevance: float) -> tuple[float, float, float]:
-    """What the calibration looks at: log odds of the span against null, the passage's relevance, log probability."""
-    floor = 1e-9
-    log_probability = math.log(max(probability, floor))
-    return log_probability - math.log(max(null, floor)), relevance, log_probability
+def features_of(candidate: Candidate, decoded: Decoded, *, relevance: float) -> tuple[float, float, float, float]:
+    """What the calibration looks at: its log odds against null, its passage's relevance logit, its log probability.
+
+    And its margin, the log odds against the likeliest other answer.
+    """
+    rival = next((other for other in decoded.candidates if other != candidate), None)
+    mine, null, other = (
+        math.log(max(probability, FLOOR))
+        for probability in (candidate.probability, decoded.null, rival.probability if rival else 0.0)
+    )
+    return mine - null, relevance, mine, mine - other
 
 
 class LongformerReader:
@@ -108,7 +116,7 @@ class LongformerReader:
             decoded,
             relevance,
             confidence=lambda candidate: self.calibration.confidence(
-                candidate, null=decoded.null, relevance=relevance[candidate.passage]
+                candidate, decoded, relevance=relevance[candidate.passage]
             ),
             least=self.calibration.threshold if target_error is None else 1.0 - target_error,
             answers=answers,

@@ -16,7 +16,7 @@ from model.network import Logits, Pieces, ReaderNetwork, pieces_of
 from model.reader import LONGEST_PASSAGE, Calibration, LongformerReader
 
 TINY = Shape(width=16, layers=2, heads=2, inner=32)
-EVEN = Calibration(bias=0.0, odds=1.0, relevance=0.0, share=0.0, threshold=0.5)
+EVEN = Calibration(bias=0.0, odds=1.0, relevance=0.0, share=0.0, margin=0.0, threshold=0.5)
 
 
 @pytest.fixture(scope="module")

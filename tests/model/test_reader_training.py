@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from safetensors.torch import load_file, save_file
 
 from model.encoder import load_tokenizer, minilm_folder
 from model.network import WORDS, Logits, ReaderNetwork
+from model.reader import LongformerReader
+from model.training import calibration as calibration_
 from model.training import reader as recipes
-from model.training.export import Read, best_threshold, calibrate, measures, token_f1
+from model.training.calibration import Read, best_threshold, calibrate, measures, token_f1
 from model.training.groups import batches, collate, count_batches, read_groups
 from model.training.losses import span_loss
 from model.training.progress import Progress
 from model.training.reader import Recipe, starting_network, train
+from model.weights_files import WEIGHTS
 from tests.model.killed import killed_after
 
 PLACES = ["Leith", "Oslo", "Kyiv", "Turin"]
@@ -174,27 +178,57 @@ def test_training_learns_where_the_answer_stands_and_leaves_the_word_embeddings_
     assert torch.equal(network.longformer.embeddings.word.weight, words)
 
 
-def read(features: tuple[float, float, float], *, right: bool, answerable: bool = True) -> Read:
-    return Read(features=features, exact=float(right), f1=float(right), answerable=answerable)
+def read(odds: float, *, right: bool, answerable: bool = True) -> Read:
+    return Read(features=(odds, 0.0, 0.0, 0.0), exact=float(right), f1=float(right), answerable=answerable)
 
 
 def test_calibrated_confidence_is_the_share_that_is_right() -> None:
-    results = [read((2.0, 0.0, 0.0), right=number % 10 < 8) for number in range(100)]
-    results += [read((-2.0, 0.0, 0.0), right=number % 10 < 1, answerable=number % 2 == 0) for number in range(100)]
+    results = [read(2.0, right=number % 10 < 8) for number in range(100)]
+    results += [read(-2.0, right=number % 10 < 1, answerable=number % 2 == 0) for number in range(100)]
     calibration = calibrate(results)
     measured = measures(results, calibration)
     assert measured["ece"] < 1.0
     assert measured["brier"] == pytest.approx((0.8 * 0.2 + 0.1 * 0.9) / 2, abs=1e-3)
 
 
+def test_half_an_answer_counts_for_less_than_its_f1() -> None:
+    half = Read(features=(0.0, 0.0, 0.0, 0.0), exact=0.0, f1=0.5, answerable=True)
+    assert half.right == 0.25
+    assert calibrate([half] * 100).threshold == 0.0
+    assert measures([half] * 100, calibrate([half] * 100))["ece"] == pytest.approx(25.0, abs=0.1)
+
+
+def test_a_reader_that_ships_is_calibrated_anew_in_its_manifest(tmp_path: Path) -> None:
+    weights = Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
+    text = "The mill in Leith was built in 1750. It burned down later."
+    groups = [
+        {
+            "id": "a",
+            "question": "When was the mill built?",
+            "passages": [text],
+            "answers": [[0, 31, 35]],
+            "relevant": [0],
+        },
+        {"id": "b", "question": "Who painted the ceiling?", "passages": [text], "answers": [], "relevant": []},
+    ]
+    (tmp_path / "groups.jsonl").write_text("".join(json.dumps(group) + "\n" for group in groups))
+    calibration_.main(["--weights", str(weights), "--groups", str(tmp_path / "groups.jsonl")])
+    before, after = LongformerReader.load(), LongformerReader.load(weights)
+    assert after.name == before.name
+    assert after.calibration != before.calibration
+    assert after.read("When was the mill built?", [text]).answerable
+    assert not after.read("Who painted the ceiling?", [text]).answerable
+    assert json.loads((weights / "reader.json").read_text())["validation"]["threshold_f1"] == 100.0
+
+
 def test_the_threshold_is_the_one_of_the_best_f1() -> None:
     import numpy as np
 
     results = [
-        read((0.0, 0.0, 0.0), right=True),
-        read((0.0, 0.0, 0.0), right=False, answerable=False),
-        read((0.0, 0.0, 0.0), right=True),
-        read((0.0, 0.0, 0.0), right=False, answerable=False),
+        read(0.0, right=True),
+        read(0.0, right=False, answerable=False),
+        read(0.0, right=True),
+        read(0.0, right=False, answerable=False),
     ]
     threshold, f1 = best_threshold(np.array([0.9, 0.3, 0.7, 0.2]), results)
     assert 0.3 < threshold < 0.7

@@ -9,7 +9,7 @@ from model.whole import document_logits, for_documents
 
 TINY = Shape(width=16, layers=2, heads=2, inner=32, positions=450)
 SHORT = Shape(width=16, layers=2, heads=2, inner=32, positions=60)
-EVEN = Calibration(bias=0.0, odds=1.0, relevance=0.0, share=0.0, threshold=0.5)
+EVEN = Calibration(bias=0.0, odds=1.0, relevance=0.0, share=0.0, margin=0.0, threshold=0.5)
 QUESTION = "Who owned the mill?"
 
 
