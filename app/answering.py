@@ -87,7 +87,7 @@ class Answering:
     ) -> AskReply:
         timer = Timer("ask")
         whole = self._finder.whole(findings, longest=LONGEST_DOCUMENT) if request.read == "document" else None
-        hits = [whole] if whole else self._finder.find(findings, question, k=request.top_k, everything=True)
+        hits = [whole] if whole else self._finder.find_to_read(findings, question, k=request.top_k)
         timer.stage("retrieve")
         found([] if whole else hits)
         library = Library(self._store, findings.tenant)

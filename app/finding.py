@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.citations import section_title
+from app.contents import without_contents
 from app.inference import Reader
 from app.pieces import Between, Piece, join_hits
 from app.reranking import RERANKED, rerank
@@ -74,13 +75,9 @@ class Finder:
             return Findings(tenant=tenant, stored=source, inline=None, passages=())
         return Findings(tenant=tenant, stored=None, inline=_named(source), passages=self._passages(source))
 
-    def find(
-        self, findings: Findings, query: str, *, k: int, mode: Mode = "hybrid", everything: bool = False
-    ) -> list[Hit]:
-        """The k best hits. With `everything`, an inline text of at most k passages is not searched: it is all read."""
+    def find(self, findings: Findings, query: str, *, k: int, mode: Mode = "hybrid") -> list[Hit]:
+        """The k best hits."""
         if findings.stored is None:
-            if everything and len(findings.passages) <= k:
-                return [Hit(passage=passage, title="", score=0.0) for passage in findings.passages]
             return self._retriever.search_passages(findings.passages, query, mode=mode, k=k)
         stored = findings.stored
         if stored.documents is not None and not stored.documents:
@@ -88,6 +85,21 @@ class Finder:
         return self._retriever.search(
             findings.tenant, query, collection=stored.collection, documents=stored.documents, mode=mode, k=k
         )
+
+    def find_to_read(self, findings: Findings, question: str, *, k: int) -> list[Hit]:
+        """At most k hits for the reader; an inline text of at most k passages is not searched: it is all read.
+
+        Tables of contents and indexes, which have the words of a question and not its answer, give way to what is next
+        best, unless there is nothing else.
+        """
+        if findings.stored is None and len(findings.passages) <= k:
+            hits = [Hit(passage=passage, title="", score=0.0) for passage in findings.passages]
+            return without_contents(hits) or hits
+        hits = self.find(findings, question, k=k)
+        telling = without_contents(hits)
+        if len(telling) < len(hits) == k:
+            telling = without_contents(self.find(findings, question, k=4 * k))[:k]
+        return telling or hits
 
     def search(self, tenant: str, request: SearchRequest) -> SearchReply:
         """The reply of `POST /search`."""
