@@ -8,7 +8,7 @@ import argparse
 import json
 import random
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -260,6 +260,13 @@ def _holding(passages: Sequence[Passage], span: tuple[int, int]) -> list[Passage
     return [passage for passage in passages if passage.start <= span[0] and span[1] <= passage.end]
 
 
+def held_out(names: Iterable[str], share: float) -> set[str]:
+    """Articles for validation, by the hashes of their names alone: about this share of each set, and at least one."""
+    ranked = sorted((zlib.crc32(name.encode()), name) for name in names)
+    firsts = {name.split("/")[0]: name for _, name in reversed(ranked)}
+    return {name for place, name in ranked if place < share * 2**32} | set(firsts.values())
+
+
 @contextmanager
 def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
     """BM25 over all passages, in an index that is gone afterwards."""
@@ -283,14 +290,14 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=None, help="a random sample of so many")
     parser.add_argument("--alone", type=float, default=ALONE, help="the share of groups of one text alone")
     parser.add_argument(
-        "--validation", type=float, default=0.05, help="the share of articles held out, by their names alone"
+        "--validation", type=float, default=0.05, help="the share of each set's articles that is held out"
     )
     parser.add_argument("--only", choices=("train", "validation"), default=None, help="one of the two files")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     corpus = read_squad(options.set, count=MiniLMEncoder.load().count_word_pieces, related=RelatedWords())
     chance = random.Random(options.seed)  # noqa: S311 - not a secret
-    held = {name for name in corpus.articles if zlib.crc32(name.encode()) < options.validation * 2**32}
+    held = held_out(corpus.articles, options.validation)
     options.out.mkdir(parents=True, exist_ok=True)
     with sparse_search(list(corpus.passages.values())) as search:
         for name, wanted in (("train", False), ("validation", True)):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.mining import WAYS, Corpus, groups, read_squad, sparse_search
+from app.mining import WAYS, Corpus, groups, held_out, read_squad, sparse_search
 
 TOWNS = ["Leith", "Oslo", "Kyiv", "Turin", "Porto", "Lyon", "Cork", "Gdansk", "Split", "Bergen", "Vigo", "Ghent"]
 
@@ -74,3 +74,11 @@ def test_the_seed_decides_the_groups(corpus: Corpus) -> None:
         one, same, other = (list(groups(corpus, corpus.questions, search, seed=seed)) for seed in (0, 0, 1))
     assert one == same
     assert one != other
+
+
+def test_some_articles_of_each_set_are_held_out_and_always_the_same():
+    names = [f"squad/{number}" for number in range(1_000)] + [f"policies/{number}" for number in range(4)]
+    held = held_out(names, 0.05)
+    assert held == held_out(reversed(names), 0.05)
+    assert 30 < sum(name.startswith("squad/") for name in held) < 70
+    assert sum(name.startswith("policies/") for name in held) >= 1
