@@ -54,7 +54,7 @@ class Batches:
         try:
             return self._accept(job, number, validated(DocumentUpload, parse_json(data)))
         except (AppError, RetrieverError) as error:
-            return _refused(number, error)
+            return _refused(job, number, error)
 
     def _ended(self, job: Job, number: int, found: Accepted | BatchLine, context: Runner) -> BatchLine:
         if isinstance(found, BatchLine):
@@ -64,7 +64,7 @@ class Batches:
                 self._ingest(job.tenant, found, context)
             document = self._store.document(job.tenant, found.document.id)
         except (AppError, RetrieverError) as error:
-            return _refused(number, error)
+            return _refused(job, number, error)
         status = 201 if found.created else 200
         return BatchLine(line=number, status=status, id=document.id, version=document.version, problem=None)
 
@@ -92,11 +92,11 @@ class Batches:
         raise JobFailed(over.problem or {})
 
 
-def _refused(number: int, error: AppError | RetrieverError) -> BatchLine:
+def _refused(job: Job, number: int, error: AppError | RetrieverError) -> BatchLine:
     """The result of a line that could not be taken in. Raises the error where it is not the line's own."""
     if isinstance(error, StoreError | Stopping | ShuttingDown):
         raise error
-    problem = problems.problem_of(error)
+    problem = problems.problem_of(error, request_id=job.id)
     return BatchLine(line=number, status=problem["status"], id=None, version=None, problem=problem)
 
 

@@ -36,13 +36,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A document as it was sent. `filename` is None where it came as JSON."""
+    """A document as it was sent. `filename` is None where it came as JSON, `collection` where none was named."""
 
     data: bytes
     filename: str | None
     media_type: str | None
     title: str | None
-    collection: str
+    collection: str | None
     metadata: Mapping[str, Any]
 
 
@@ -66,7 +66,7 @@ async def read_upload(request: Request) -> Upload:
             filename=None,
             media_type=body.media_type,
             title=body.title or None,
-            collection=body.collection or "default",
+            collection=body.collection,
             metadata=body.metadata,
         )
     if kind == "multipart/form-data":
@@ -201,7 +201,7 @@ async def _read_form(request: Request) -> Upload:
                 filename=safe_name(file.filename),
                 media_type=declared or None,
                 title=described.title or None,
-                collection=described.collection or "default",
+                collection=described.collection,
                 metadata=described.metadata,
             )
     except MultiPartException as error:

@@ -309,6 +309,9 @@ class Jobs:
     def _run(self, job: Job) -> None:
         started = time.monotonic()
         outcome = "failed"
+        token = telemetry.request_id.set(
+            job.id
+        )  # the request that began it is over: its log and its result say the job
         with self._wake:
             self._tell(job.id)  # it runs now; other workers need not look for it
         try:
@@ -331,6 +334,7 @@ class Jobs:
             seconds = time.monotonic() - started
             metrics.JOB_SECONDS.labels(job.kind, outcome).observe(seconds)
             telemetry.log("job over", job=job.id, kind=job.kind, outcome=outcome, ms=round(seconds * 1000))
+            telemetry.request_id.reset(token)
             self.changed(job.id)
 
     def _result(self, job: Job, context: Context, attached: Attached | None) -> Mapping[str, Any]:
@@ -368,7 +372,7 @@ class Jobs:
             if error is None or self.store.job(job.tenant, job.id).cancelling:
                 self.store.mark_cancelled(job.tenant, job.id)
             else:
-                self.store.fail_job(job.tenant, job.id, problems.problem_of(error))
+                self.store.fail_job(job.tenant, job.id, problems.problem_of(error, request_id=job.id))
 
         try:
             self._stored(job, mark)

@@ -19,7 +19,7 @@ from app.bodies import invalid
 from app.connections import HEAD_BYTES, protocol
 from app.errors import AppError, Malformed, MethodNotAllowed, NoSuchRoute, TooLarge
 from app.gate import Gate, check_exposure
-from app.middleware import BodyLimit, RequestLog, encode
+from app.middleware import BodyLimit, HeadAsGet, RequestLog, encode
 from app.routes import asking, collections, documents, jobs, page, running, v1
 from app.settings import Settings, load_settings
 from app.tools.http import Tools
@@ -74,6 +74,7 @@ def create_app(settings: Settings, *, make: Callable[[Settings], Lectern] = buil
     app.add_exception_handler(HTTPException, _framework)
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes, timeout=settings.body_timeout)
     app.add_middleware(Gate, settings=settings)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog)
     app.add_middleware(OpenAIErrors)
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

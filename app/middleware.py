@@ -73,6 +73,39 @@ class RequestLog:
             tracing.answered(span, method=method, route=route, status=status)
 
 
+class HeadAsGet:
+    """Answers HEAD with what GET would say, without its body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        over = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal over
+            if message["type"] == "http.response.body":
+                if over:
+                    return
+                over, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        async def gone() -> Message:
+            return {"type": "http.disconnect"} if over else await receive()
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, gone, send_head)
+        finally:
+            scope.update(
+                {name: value for name, value in asked.items() if name != "method"}
+            )  # whoever logs it looks there
+
+
 def check_head(scope: Scope) -> None:
     """Raise Malformed for a URL or headers that are longer than any client of ours needs."""
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > URL_BYTES:

@@ -37,6 +37,9 @@ _PLAIN_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}\Z")
 # pydantic puts these markers of a union's branches into `loc`; a client knows nothing of them.
 _BRANCHES = re.compile(r"(bool|int|float|str|none|list\[.*|function-.*|constrained-.*|[A-Z]\w*)\Z")
 
+# Pydantic's own words name our classes here.
+_MESSAGES = {"model_type": "must be an object", "model_attributes_type": "must be an object"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
@@ -95,7 +98,7 @@ MEANINGS: Mapping[type[Exception], Meaning] = {
     retriever_errors.ParsersClosed: BUSY,
     retriever_errors.NotFound: NOT_FOUND,
     retriever_errors.PreconditionFailed: Meaning(status=412, code="precondition", title="Not the current version"),
-    retriever_errors.Conflict: Meaning(status=409, code="conflict", title="A concurrent change came first"),
+    retriever_errors.Conflict: Meaning(status=409, code="conflict", title="In conflict with what is there"),
     retriever_errors.Outdated: INTERNAL,  # the ingest catches it
     retriever_errors.KeyReused: INVALID,
     retriever_errors.OverQuota: RATE_LIMITED,
@@ -163,8 +166,13 @@ def field_errors(errors: Sequence[Mapping[str, Any]], *, prefix: Sequence[str] =
     """
     plain: dict[tuple[tuple[str | int, ...], str], dict[str, Any]] = {}
     for error in errors:
-        parts = [part for part in error["loc"] if isinstance(part, int) or not _BRANCHES.match(part)]
+        named = len(error["loc"]) - 1 if error.get("type") == "extra_forbidden" else -1  # a field as a client named it
+        parts = [
+            part
+            for place, part in enumerate(error["loc"])
+            if isinstance(part, int) or place == named or not _BRANCHES.match(part)
+        ]
         loc = [*prefix, *(p if isinstance(p, int) or _PLAIN_FIELD.match(p) else "?" for p in parts)]
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = _MESSAGES.get(str(error.get("type"))) or str(error["msg"]).removeprefix("Value error, ")
         plain.setdefault((tuple(loc), message), {"loc": loc, "msg": message})
     return list(plain.values())

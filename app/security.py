@@ -119,7 +119,8 @@ class Rules:
                 if match is Match.PARTIAL:
                     others |= (route.methods or set()) - {"HEAD"}
             if others:  # of the first path that fits: a later one of another kind, such as an id, is not meant
-                raise MethodNotAllowed("this path does not take that method", allowed=sorted(others))
+                allowed = others | ({"HEAD"} if "GET" in others else set())
+                raise MethodNotAllowed("this path does not take that method", allowed=sorted(allowed))
         raise NoSuchRoute("nothing is served at this path")
 
 

@@ -1,16 +1,16 @@
 """`/ask`, `/summarize`, `/search` and `/verify`."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from app import schemas, telemetry
 from app.bodies import read_json, reply
 from app.openapi import also_events, errors, json_body
-from app.routes.shared import IdempotencyKey, answered, lectern_of, waiting_time
+from app.routes.shared import IdempotencyKey, answered, known_query, lectern_of, waiting_time
 from app.security import tenant_of
 from app.streams import streamed
 
-router = APIRouter(tags=["asking"])
+router = APIRouter(tags=["asking"], dependencies=[Depends(known_query)])
 _ERRORS = errors(400, 404, 409, 413, 415, 422)
 
 

@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from app import schemas
 from app.adapting import KIND
 from app.bodies import invalid, location, media_type_of, read_json, reply
 from app.openapi import errors, json_body
-from app.routes.shared import accepted, lectern_of
+from app.routes.shared import accepted, known_query, lectern_of
 from app.security import tenant_of
 from retriever.store import Collection, Job
 
-router = APIRouter(tags=["collections"])
+router = APIRouter(tags=["collections"], dependencies=[Depends(known_query)])
 NewName = Annotated[str, Path(pattern=r"^\w[\w.\-]{0,127}$")]
 
 
@@ -35,7 +35,10 @@ async def list_collections(
 
 
 @router.get(
-    "/collections/{name}", summary="Read a collection", response_model=schemas.CollectionReply, responses=errors(404)
+    "/collections/{name}",
+    summary="Read a collection",
+    response_model=schemas.CollectionReply,
+    responses=errors(404, 422),
 )
 async def read_collection(request: Request, name: str) -> Response:
     """One collection with its counts."""
@@ -63,7 +66,7 @@ async def put_collection(request: Request, name: NewName) -> Response:
     return reply(_reply(found), status=201 if created else 200, headers=headers)
 
 
-@router.delete("/collections/{name}", summary="Delete a collection", status_code=204, responses=errors(404, 507))
+@router.delete("/collections/{name}", summary="Delete a collection", status_code=204, responses=errors(404, 422, 507))
 async def delete_collection(request: Request, name: str) -> Response:
     """Purge a collection with all its documents; `default` is emptied and stays."""
     lectern, tenant = lectern_of(request), tenant_of(request)
@@ -103,7 +106,7 @@ async def adapt_collection(request: Request, name: str) -> Response:
     "/collections/{name}/adapt/rollback",
     summary="Take the last adaptation back",
     response_model=schemas.RollbackReply,
-    responses=errors(404, 409, 507),
+    responses=errors(404, 409, 422, 507),
 )
 async def roll_back_collection(request: Request, name: str) -> Response:
     """Search by what was before the last promotion again."""

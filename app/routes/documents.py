@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.responses import Response
 
 from app import problems, schemas
@@ -24,14 +24,23 @@ from app.citations import section_title
 from app.errors import JobFailed
 from app.ingesting import forget_failed
 from app.openapi import errors, json_body, lines_body, upload_body
-from app.routes.shared import IdempotencyKey, accepted, document_reply, etag, if_match, lectern_of, waiting_time
+from app.routes.shared import (
+    IdempotencyKey,
+    accepted,
+    document_reply,
+    etag,
+    if_match,
+    known_query,
+    lectern_of,
+    waiting_time,
+)
 from app.security import caller_of, tenant_of
 from app.wiring import Lectern
 from retriever.errors import Conflict
 from retriever.store import Receipt, version_of
 from retriever.types import Document
 
-router = APIRouter(tags=["documents"])
+router = APIRouter(tags=["documents"], dependencies=[Depends(known_query)])
 REPLAYED = "Idempotent-Replayed"  # says of a reply that it is about something that was done before
 Wait = Annotated[float | None, Query(ge=0, le=3_600, description="seconds to wait until it is indexed")]
 NewId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}$")]
@@ -123,7 +132,7 @@ async def list_documents(
     "/documents/{document_id}",
     summary="Read about a document",
     response_model=schemas.DocumentReply,
-    responses=errors(404),
+    responses=errors(404, 422),
 )
 async def read_document(request: Request, document_id: str) -> Response:
     """A document's state, without its text."""
@@ -153,7 +162,7 @@ async def change(request: Request, document_id: str) -> Response:
 
 
 @router.delete(
-    "/documents/{document_id}", summary="Delete a document", status_code=204, responses=errors(404, 409, 412, 507)
+    "/documents/{document_id}", summary="Delete a document", status_code=204, responses=errors(404, 409, 412, 422, 507)
 )
 async def delete(request: Request, document_id: str) -> Response:
     """Purge a document with all its versions, passages and vectors."""
@@ -193,7 +202,7 @@ async def read_text(
     "/documents/{document_id}/outline",
     summary="Read how a document is divided",
     response_model=schemas.OutlineReply,
-    responses=errors(404),
+    responses=errors(404, 422),
 )
 async def read_outline(request: Request, document_id: str, version: str | None = None) -> Response:
     """The sections and pages of the current or of a named version, as ranges of its text."""
@@ -222,7 +231,7 @@ async def read_outline(request: Request, document_id: str, version: str | None =
     "/documents/{document_id}/file",
     summary="Download the original file",
     response_class=Response,
-    responses={200: {"content": {"*/*": {}}, "description": "The bytes as sent"}, **errors(404)},
+    responses={200: {"content": {"*/*": {}}, "description": "The bytes as sent"}, **errors(404, 422)},
 )
 async def read_file(request: Request, document_id: str) -> Response:
     """The original bytes, always as a download: a document's script never runs in this service's origin."""

@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from app import schemas
 from app.bodies import invalid, reply
 from app.openapi import EVENTS, errors
-from app.routes.shared import job_reply, lectern_of, waiting_time
+from app.routes.shared import job_reply, known_query, lectern_of, waiting_time
 from app.security import tenant_of
 from app.streams import JobEvents, streamed
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(tags=["jobs"], dependencies=[Depends(known_query)])
 
 
 @router.get("/jobs", summary="List jobs", response_model=schemas.JobsReply, responses=errors(422))
@@ -56,7 +56,7 @@ async def read_job(
             "content": EVENTS,
         },
         204: {"description": "`Last-Event-ID` names the last event that there is: nothing comes after it"},
-        **errors(404),
+        **errors(404, 422),
     },
 )
 async def follow_job(
@@ -74,7 +74,9 @@ async def follow_job(
     return await streamed(events)
 
 
-@router.delete("/jobs/{job_id}", summary="Cancel a job", response_model=schemas.JobReply, responses=errors(404, 507))
+@router.delete(
+    "/jobs/{job_id}", summary="Cancel a job", response_model=schemas.JobReply, responses=errors(404, 422, 507)
+)
 async def cancel_job(request: Request, job_id: str) -> Response:
     """Cancel a job: at once while it is queued, after its current slice while it runs; one that is over stays."""
     lectern, tenant = lectern_of(request), tenant_of(request)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from starlette.responses import Response
 
-from app import schemas
-from app.bodies import location, receipt_of, reply
+from app import problems, schemas, telemetry
+from app.bodies import invalid, location, receipt_of, reply
 from app.errors import JobFailed
 from app.jobs import Attached
 from app.wiring import Lectern
@@ -54,6 +54,20 @@ def document_reply(document: Document) -> schemas.DocumentReply:
         metadata=dict(document.metadata),
         warnings=list(document.warnings),
     )
+
+
+async def known_query(request: Request) -> None:
+    """Raise Invalid for a query parameter that the route does not have: one that is misspelt would change nothing."""
+    if not request.query_params:
+        return
+    described = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = {each["name"] for each in described.get("parameters", ()) if each["in"] == "query"}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        wrong = [
+            {"loc": (name,), "msg": "there is no such query parameter", "type": "extra_forbidden"} for name in unknown
+        ]
+        raise invalid(problems.field_errors(wrong))
 
 
 def etag(document: Document) -> dict[str, str]:
@@ -118,7 +132,7 @@ async def answered(
         job = await lectern.jobs.settled(tenant, str(kept.job_id), timeout=wait)
         if job.status == "failed":
             raise JobFailed(job.problem or {})
-        return accepted(request, job) if job.result is None else reply(job.result)
+        return accepted(request, job) if job.result is None else reply(_replayed(job.result))
     attached = None
     if wait > 0:
         attached, result = await lectern.desk.begin(work, wait=wait)
@@ -126,3 +140,10 @@ async def answered(
             return reply(result)
     job = await lectern.desk.aside(lambda: lectern.jobs.submit(tenant, kind, sent, attached=attached, receipt=receipt))
     return accepted(request, job)
+
+
+def _replayed(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A job's result as the reply to this request."""
+    mine = {"request_id": telemetry.request_id.get()}
+    answers = {"answers": [{**answer, **mine} for answer in result["answers"]]} if "answers" in result else {}
+    return {**result, **answers, **mine}

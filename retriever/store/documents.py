@@ -11,6 +11,7 @@ from retriever.store import schema
 from retriever.store.jobs import cancel_ingests, check_queue, insert_job
 from retriever.store.receipts import Receipt, find_receipt, forget_replies, write_receipt
 from retriever.store.records import (
+    DEFAULT_COLLECTION,
     INGEST,
     Accepted,
     Part,
@@ -39,7 +40,7 @@ class Documents(Part):
         self,
         tenant: str,
         *,
-        collection: str,
+        collection: str | None,
         data: bytes,
         filename: str | None,
         media_type: str | None,
@@ -53,6 +54,8 @@ class Documents(Part):
     ) -> Accepted:
         """Make an upload durable, with the job that will read it, in one transaction.
 
+        Without a `collection` a document stays in its own; a new one goes to DEFAULT_COLLECTION.
+
         With `document_id` the upload replaces or creates that document: what readers see stays until the job
         publishes the new revision, and the last one accepted wins. Without, it is a new document, unless
         `deduplicate` finds the same bytes in the collection: then only its title and metadata change.
@@ -62,7 +65,7 @@ class Documents(Part):
         sent: raises KeyReused for another one's, NotFound where its document was deleted since.
         """
         sent: dict[str, Any] = {
-            "collection": collection,
+            "collection": collection or DEFAULT_COLLECTION,
             "filename": filename,
             "declared_type": media_type,
             "title": title,
@@ -76,6 +79,8 @@ class Documents(Part):
             if document_id is not None:
                 row = _find(connection, tenant, document_id)
                 check_match(connection, row, if_match)
+                if collection is None and row is not None:
+                    sent["collection"] = row.collection
             else:
                 row = _same_bytes(connection, tenant, sent) if deduplicate else None
                 if row is not None and row.status != "failed":
@@ -83,7 +88,7 @@ class Documents(Part):
                     write_receipt(connection, tenant, receipt, document_id=row.id, job_id=found.job_id, created=False)
                     return found
             _check_room(connection, tenant, self._quota.over(quota), row, size=len(data))
-            ensure_collection(connection, tenant, collection)
+            ensure_collection(connection, tenant, sent["collection"])
             made = document_id or (new_id() if row is None else row.id)
             number, revision = _document_row_for(connection, tenant, made, row, sent)
             job_id = insert_job(connection, tenant, INGEST, {"document_id": made, "revision": revision})
@@ -227,7 +232,7 @@ def _document_row_for(
     """The row that a new revision belongs to, made or made ready; returns its number and the revision's."""
     title = title_of(sent=sent["title"], parsed=None, filename=sent["filename"], document_id=document_id)
     shown = {"collection": sent["collection"], "title": title, "metadata": sent["metadata"], "status": "pending"}
-    shown["media_type"] = sent["declared_type"] or UNKNOWN_TYPE
+    shown |= {"media_type": sent["declared_type"] or UNKNOWN_TYPE, "warnings": []}
     at = now()
     counted = {"sha256": sent["sha256"], "updated_at": at}
     if row is None:
@@ -236,7 +241,6 @@ def _document_row_for(
             "characters": 0,
             "pages": 0,
             "passages": 0,
-            "warnings": [],
             "visible": None,
         }
         values = {"tenant": tenant, "id": document_id, "revisions": 1, "created_at": at, **shown, **counted, **empty}

@@ -30,6 +30,7 @@ from retriever.store.records import (
 
 _jobs = schema.jobs
 ALIVE = ("queued", "running")
+CANCELLED = "its ingest was cancelled"  # the warning of a document that failed so
 
 
 class Jobs(Part):
@@ -178,8 +179,11 @@ def cancel_ingests(connection: Connection, documents: ColumnElement[bool]) -> No
         _cancel(connection, row)
 
 
-def drop_revision(connection: Connection, tenant: str, document_id: str, job_id: str) -> None:
-    """Forget the revision that a job was to make visible, unless it is; the document failed if it has no other."""
+def drop_revision(connection: Connection, tenant: str, document_id: str, job_id: str, *, why: str = CANCELLED) -> None:
+    """Forget the revision that a job was to make visible, unless it is.
+
+    The document failed if it has no other, and `why` is its warning.
+    """
     documents, revisions = schema.documents, schema.revisions
     mine = (documents.c.tenant == tenant) & (documents.c.id == document_id)
     document = connection.execute(select(documents).where(mine)).first()
@@ -196,7 +200,7 @@ def drop_revision(connection: Connection, tenant: str, document_id: str, job_id:
     last = select(revisions.c.revision, revisions.c.sha256).where(own).order_by(revisions.c.revision.desc()).limit(1)
     left = connection.execute(last).first()
     # A failed document keeps the hash of its bytes, so that sending them again tries again under the same id.
-    values = {"status": "failed"} if left is None else {"sha256": left.sha256}
+    values = {"status": "failed", "warnings": [why]} if left is None else {"sha256": left.sha256}
     connection.execute(update(documents).where(mine).values(**values, updated_at=now()))
 
 
@@ -204,7 +208,8 @@ def _end(connection: Connection, row: Row[Any], status: str, **values: Any) -> N
     mine = _jobs.c.number == row.number
     connection.execute(update(_jobs).where(mine).values(status=status, updated_at=now(), **values))
     if status != "succeeded" and row.kind == INGEST:
-        drop_revision(connection, row.tenant, row.payload["document_id"], row.id)
+        why = str((values.get("problem") or {}).get("detail", CANCELLED))
+        drop_revision(connection, row.tenant, row.payload["document_id"], row.id, why=why)
     if row.kind == BATCH:
         connection.execute(schema.batch_lines.delete().where(schema.batch_lines.c.job == row.number))
         connection.execute(schema.receipts.delete().where(schema.receipts.c.scope == f"{LINES}{row.id}"))
