@@ -290,7 +290,7 @@ def test_a_route_without_a_declared_scope_is_not_served(client):
     assert_problem(client.get("/documents-of-all"), 404, "not_found")
     reply = client.delete("/documents")
     assert_problem(reply, 405, "method")
-    assert reply.headers["allow"] == "GET, POST"
+    assert reply.headers["allow"] == "GET, HEAD, POST"
 
 
 def test_no_route_but_the_open_ones_answers_without_a_key(client, store):
