@@ -18,11 +18,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from bench.records import write_result
-
 SLOWEST = 60  # seconds for one input, by the clock: the machine may be busy
 LONGEST = 4_096  # bytes of one
 PREFIXES = ("retriever", "app", "markdown_it", "webvtt")
+"""What is instrumented. It is at its import, so nothing of it may be imported before: not by this file's imports."""
 
 
 def main() -> None:
@@ -38,7 +37,9 @@ def main() -> None:
 
 
 def watch(corpus: Path, seconds: int) -> int:
-    """Run the process that fuzzes, and tell what it found; whether it found anything."""
+    """Run the process that fuzzes, and tell what it found; whether it found anything, or had no coverage to go by."""
+    from bench.records import write_result
+
     found = corpus / "findings"
     found.mkdir(parents=True, exist_ok=True)
     before = set(found.iterdir())
@@ -58,9 +59,18 @@ def watch(corpus: Path, seconds: int) -> int:
         told = child.stderr.read()
     (corpus / "log.txt").write_text(told)
     runs = re.findall(r"number_of_executed_units: (\d+)", told) or re.findall(r"^#(\d+)", told, re.MULTILINE)[-1:]
+    learned = re.findall(r"new_units_added: +(\d+)", told)
     new = sorted(path.name for path in set(found.iterdir()) - before)
-    figures = {"seconds": seconds, "executions": int(runs[0]) if runs else 0, "findings": new}
+    figures = {
+        "seconds": seconds,
+        "executions": int(runs[0]) if runs else 0,
+        "new_to_the_coverage": int(learned[0]) if learned else None,
+        "findings": new,
+    }
     print(json.dumps(figures))
+    if "no interesting inputs" in told:
+        print(f"nothing was learned of the coverage: see {corpus / 'log.txt'}")
+        return 1
     write_result("fuzz", figures)
     if child.returncode:
         print(f"it ended with {child.returncode}: see {corpus / 'log.txt'}")
@@ -102,6 +112,8 @@ def fuzz(corpus: Path, seconds: int) -> None:
     """The process that fuzzes; never returns."""
     import atheris
 
+    if loaded := [name for name in sys.modules if name.split(".")[0] in PREFIXES]:
+        sys.exit(f"imported before they could be instrumented: {loaded}")
     with atheris.instrument_imports(include=list(PREFIXES)):
         from tests.hostile.targets import TARGETS
     targets, seen = list(TARGETS.items()), set[str]()

@@ -1,5 +1,7 @@
 """What `make fuzz` begins with keeps the promises that it looks for; and it would see one that is broken."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,9 @@ def test_a_finding_is_written_down_once_for_each_place(tmp_path: Path) -> None:
     assert [path.suffix for path in kept] == ["", ".txt"]
     assert kept[0].read_bytes() == b"\x00one"
     assert kept[1].read_text().startswith("parse .txt\n")
+
+
+def test_nothing_that_is_fuzzed_is_imported_before_it_can_be_instrumented() -> None:
+    asked = "import sys, tests.hostile.fuzz as f; print([n for n in sys.modules if n.split('.')[0] in f.PREFIXES])"
+    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
