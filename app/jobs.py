@@ -309,9 +309,8 @@ class Jobs:
     def _run(self, job: Job) -> None:
         started = time.monotonic()
         outcome = "failed"
-        token = telemetry.request_id.set(
-            job.id
-        )  # the request that began it is over: its log and its result say the job
+        # The request that began it is over: its log lines and its result name the job.
+        token = telemetry.request_id.set(job.id)
         with self._wake:
             self._tell(job.id)  # it runs now; other workers need not look for it
         try:
