@@ -268,18 +268,25 @@ def held_out(names: Iterable[str], share: float) -> set[str]:
 
 
 @contextmanager
-def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
+def sparse_index(passages: Sequence[Passage]) -> Iterator[SparseIndex]:
     """BM25 over all passages, in an index that is gone afterwards."""
     with TemporaryDirectory() as folder:
         index = SparseIndex(Path(folder))
         index.apply(1, {}, passages)
         index.commit()
+        yield index
+        index.close()
+
+
+@contextmanager
+def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
+    """The keys that such an index finds."""
+    with sparse_index(passages) as index:
 
         def search(query: str, k: int, documents: Sequence[str] | None) -> list[int]:
             return [scored.key for scored in index.search(query, k, documents=documents)]
 
         yield search
-        index.close()
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ to `validation.jsonl`, the rest to `train.jsonl`, in the format of model/trainin
     contrastive    a query with its passages and hard negatives of BM25; with --towers those that the towers find,
                    which is how they are mined once more after a first pass
     distillation   as contrastive, with the reader's relevance of each passage
+    mixed          for model/training/query_layers.py: a query with all that answers it and its shares of BM25, and
+                   `corpus.jsonl`
     spans          examples of model/training/realm.py: sentences with a name, number or date masked, and `corpus.jsonl`
 """
 
@@ -14,6 +16,7 @@ import argparse
 import json
 import random
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -24,19 +27,22 @@ import numpy as np
 import torch
 
 from app import terminal
-from app.mining import sparse_search
+from app.mining import sparse_index, sparse_search
 from app.pseudo_questions import Rarity, pseudo_questions
 from model.reader import LongformerReader
 from model.towers import Towers, starting_towers
 from model.training.pairs import POOLED, Pair
 from model.training.realm import Example
+from retriever.sparse import Scored
 from retriever.types import Passage
 
-Step = Literal["cloze", "contrastive", "distillation", "spans"]
-STEPS: tuple[Step, ...] = ("cloze", "contrastive", "distillation", "spans")
+Step = Literal["cloze", "contrastive", "distillation", "mixed", "spans"]
+STEPS: tuple[Step, ...] = ("cloze", "contrastive", "distillation", "mixed", "spans")
 Find = Callable[[str, int], list[int]]  # a query, how many -> places of passages, best first
+ScoredSearch = Callable[[str, int], Sequence[Scored]]
 Read = Callable[[str, Sequence[str]], Sequence[float]]  # a question, passages -> relevance logits
 
+DEPTH = 300  # of a query's shares of BM25
 NEGATIVES = 4  # hard ones of a query
 KEPT = 0.1  # of the passages of cloze pairs, with their sentence in them
 HELD = 0.05  # of passages, for questions that are made of them
@@ -53,13 +59,37 @@ class RetrievalSet:
     held: list[bool]
 
     @classmethod
-    def read(cls, path: Path) -> "RetrievalSet":
-        """Raises ValueError where the columns do not fit each other."""
+    def read(cls, path: Path, *, most: int | None = None) -> "RetrievalSet":
+        """Raises ValueError where the columns do not fit each other.
+
+        With `most` it is whole documents (column `group`), by chance, with so many passages, and what they answer.
+        """
         data = json.loads(path.read_text(encoding="utf-8"))
+        if most is not None:
+            data = _part(data, most)
         found = cls(**{name: data[name] for name in ("passages", "queries", "positive", "held")})
         if not len(found.queries) == len(found.positive) == len(found.held):
             raise ValueError(f"'{path}': queries, positive and held must be of one length")
         return found
+
+
+def _part(data: dict[str, list[Any]], most: int) -> dict[str, list[Any]]:
+    sizes = Counter(data["group"])
+    order = sorted(sizes, key=lambda group: zlib.crc32(str(group).encode()))
+    kept, room = set(), most
+    for group in order:
+        if sizes[group] <= room:
+            kept.add(group)
+            room -= sizes[group]
+    passages = [place for place, group in enumerate(data["group"]) if group in kept]
+    new = {old: place for place, old in enumerate(passages)}
+    asked = [row for row, positive in enumerate(data["positive"]) if positive and all(each in new for each in positive)]
+    return {
+        "passages": [data["passages"][place] for place in passages],
+        "queries": [data["queries"][row] for row in asked],
+        "positive": [[new[each] for each in data["positive"][row]] for row in asked],
+        "held": [data["held"][row] for row in asked],
+    }
 
 
 def cloze_pairs(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Pair, bool]]:
@@ -89,6 +119,19 @@ def contrastive_pairs(data: RetrievalSet, find: Find, *, seed: int) -> Iterator[
 def with_relevance(pair: Pair, read: Read) -> Pair:
     """The pair with the reader's relevance of each passage."""
     return Pair(**{**asdict(pair), "relevance": tuple(map(float, read(pair.query, pair.passages)))})
+
+
+def mixed_rows(data: RetrievalSet, search: ScoredSearch) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each query with what answers it and shares of its largest BM25, and whether it is held out.
+
+    Those that answer are among the shares only where BM25 finds them.
+    """
+    for query, positive, held in zip(data.queries, data.positive, data.held, strict=True):
+        found = search(query, DEPTH)
+        largest = max((each.score for each in found), default=1.0)
+        shares = [[each.key, round(each.score / largest, 4)] for each in found]
+        if positive:
+            yield {"query": query, "positive": positive, "sparse": shares}, held
 
 
 def span_examples(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Example, bool]]:
@@ -122,9 +165,15 @@ def _write(folder: Path, rows: Iterator[tuple[Any, bool]]) -> dict[str, int]:
     with (folder / "train.jsonl").open("w") as train, (folder / "validation.jsonl").open("w") as validation:
         for row, held in rows:
             name, file = ("validation", validation) if held else ("train", train)
-            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+            file.write(json.dumps(row if isinstance(row, dict) else asdict(row), ensure_ascii=False) + "\n")
             counts[name] += 1
     return counts
+
+
+def _write_corpus(folder: Path, passages: Sequence[str]) -> None:
+    with (folder / "corpus.jsonl").open("w", encoding="utf-8") as corpus:
+        for key, text in enumerate(passages):
+            corpus.write(json.dumps({"key": key, "text": text}, ensure_ascii=False) + "\n")
 
 
 def make(data: RetrievalSet, out: Path, *, step: Step, find: Find, read: Read, seed: int) -> dict[str, int]:
@@ -132,10 +181,12 @@ def make(data: RetrievalSet, out: Path, *, step: Step, find: Find, read: Read, s
     out.mkdir(parents=True, exist_ok=True)
     if step == "cloze":
         return _write(out, cloze_pairs(data, seed=seed))
+    if step == "mixed":
+        _write_corpus(out, data.passages)
+        with sparse_index([_keyed(key, text) for key, text in enumerate(data.passages)]) as index:
+            return _write(out, mixed_rows(data, index.search))
     if step == "spans":
-        with (out / "corpus.jsonl").open("w", encoding="utf-8") as corpus:
-            for key, text in enumerate(data.passages):
-                corpus.write(json.dumps({"key": key, "text": text}, ensure_ascii=False) + "\n")
+        _write_corpus(out, data.passages)
         return _write(out, span_examples(data, seed=seed))
     pairs = contrastive_pairs(data, find, seed=seed)
     if step == "distillation":
@@ -152,9 +203,10 @@ def main() -> None:
     parser.add_argument("--towers", type=Path, help="a folder that model.training.retriever left: mine by it")
     parser.add_argument("--reader", type=Path, help="a folder with a reader; without it, the one that ships")
     parser.add_argument("--rank", type=int, default=16, help="of the towers' adapter")
+    parser.add_argument("--most", type=int, help="passages: whole documents by chance; without it, all")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    data = RetrievalSet.read(given.set)
+    data = RetrievalSet.read(given.set, most=given.most)
     reader = LongformerReader.load(given.reader) if given.step == "distillation" else None
 
     def read(question: str, passages: Sequence[str]) -> Sequence[float]:

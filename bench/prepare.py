@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import retrieval_sets, summary_sets
+from bench import retrieval_sets, retrieval_training, summary_sets
 from bench.qa_sets import fairytale_as_squad
 from bench.records import read_jsonl
 
@@ -67,7 +67,7 @@ def _prepare_qa(dev: Path, out: Path) -> list[str]:
 
 
 def prepare_training(train: Path, out: Path) -> list[str]:
-    """Write the training sets in the formats that `app.mining` and `app.salience_mining` take; returns their names."""
+    """Write the training sets in the formats that the minings of `app` take; returns their names."""
     names = []
     stories = train / "fairytaleqa.jsonl"
     out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,12 @@ def prepare_training(train: Path, out: Path) -> list[str]:
         payload = fairytale_as_squad(read_jsonl(stories))
         (out / "fairytaleqa.json").write_text(json.dumps(payload, ensure_ascii=False), encoding="utf-8")
         names.append("fairytaleqa")
+    (out / "retrieval").mkdir(exist_ok=True)
+    for name, (make, source) in retrieval_training.MAKERS.items():
+        if (train / source).exists():
+            columns = make(train / source)
+            (out / "retrieval" / f"{name}.json").write_text(json.dumps(columns, ensure_ascii=False), encoding="utf-8")
+            names.append(f"retrieval/{name}")
     names += _prepare_summaries(train, out / "summaries")
     texts = [(path.stem, path.read_text(encoding="utf-8")) for path in sorted((train / "articles").glob("*.txt"))]
     squad = train / "squad1-rebuilt.json"

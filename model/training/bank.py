@@ -12,6 +12,18 @@ from model.towers import Towers
 from model.training.pairs import POOLED, Pair
 
 
+def passage_vectors(towers: Towers, texts: list[str]) -> Tensor:
+    """The vectors [P, W] of passages, without gradients."""
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # like lengths together: less padding
+    found: list[Tensor] = [torch.empty(0)] * len(texts)
+    with torch.no_grad():
+        for at in range(0, len(order), POOLED):
+            rows = order[at : at + POOLED]
+            for row, vector in zip(rows, towers.passages([texts[row] for row in rows]), strict=True):
+                found[row] = vector
+    return torch.stack(found)
+
+
 class Bank:
     """The distinct passages of some pairs, and their vectors [P, W]."""
 
@@ -21,14 +33,7 @@ class Bank:
             raise ValueError("passages change while they are learnt: compare with those of the batch")
         texts = list(dict.fromkeys(text for pair in pairs for text in pair.passages))
         self._place = {text: place for place, text in enumerate(texts)}
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))  # like lengths together: less padding
-        found: list[Tensor] = [torch.empty(0)] * len(texts)
-        with torch.no_grad():
-            for at in range(0, len(order), POOLED):
-                rows = order[at : at + POOLED]
-                for row, vector in zip(rows, towers.passages([texts[row] for row in rows]), strict=True):
-                    found[row] = vector
-        self.vectors = torch.stack(found)
+        self.vectors = passage_vectors(towers, texts)
 
     def positive(self, pairs: list[Pair]) -> Tensor:
         """Which passages [B, P] answer each of these pairs' queries."""

@@ -11,7 +11,7 @@ from app.evaluation.rouge import Rouge
 from app.evaluation.sets import QaItem, read_retrieval, read_squad, read_summaries
 from app.evaluation.squad import scorer_for
 from app.evaluation.summaries import SummaryMeasures
-from bench import retrieval_sets, summary_sets
+from bench import retrieval_sets, retrieval_training, summary_sets
 from bench.prepare import data_directory, prepare, prepare_training
 from bench.qa_sets import fairytale_as_squad
 from bench.quality import lead, losses
@@ -50,11 +50,37 @@ def test_stories_to_train_on_are_written_in_squad_s_format(tmp_path: Path):
         "questions": [{"question": "How?", "answers": ["cold"], "sections": "1"}],
     }
     (tmp_path / "fairytaleqa.jsonl").write_text(json.dumps(story) + "\n")
-    assert prepare_training(tmp_path, tmp_path / "out") == ["fairytaleqa"]
+    assert prepare_training(tmp_path, tmp_path / "out") == ["fairytaleqa", "retrieval/fairytaleqa"]
     written = json.loads((tmp_path / "out" / "fairytaleqa.json").read_text())
     question = written["data"][0]["paragraphs"][0]["qas"][0]
     assert question["answers"] == [{"text": "cold", "answer_start": 7}]
     assert prepare_training(tmp_path / "out", tmp_path) == []
+
+
+def test_sets_to_train_a_retriever_on_name_what_answers_and_hold_whole_documents_out(tmp_path: Path):
+    stories = [
+        {"id": f"s{n}", "sections": ["a", "b"], "questions": [{"question": "q?", "sections": "2,1"}]} for n in range(40)
+    ]
+    found = retrieval_training.fairytaleqa(rows_file(tmp_path / "f.jsonl", stories))
+    assert found["positive"][7] == [15, 14]
+    assert found["group"][14:16] == [7, 7]
+    assert 0 < sum(found["held"]) < 15
+    paragraph = {"context": "One two.", "qas": [{"question": "Who\n is?"}]}
+    (tmp_path / "s.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph, paragraph]}]}))
+    squad = retrieval_training.squad(tmp_path / "s.json")
+    assert squad == {
+        "passages": ["One two."] * 2,
+        "group": [0, 0],
+        "queries": ["Who is?"] * 2,
+        "positive": [[0], [1]],
+        "held": [True] * 2,  # of each set at least one document
+    }
+    answer = " ".join(f"Sentence {n} has just these seven words." for n in range(40))
+    asked = [{"doc": "d", "question": "what?", "answer": answer}, {"doc": "d", "question": "none?", "answer": " "}]
+    medical = retrieval_training.medquad(rows_file(tmp_path / "m.jsonl", asked))
+    assert medical["positive"] == [[0, 1, 2]]
+    assert " ".join(medical["passages"]) == answer
+    assert all(len(passage.split()) <= retrieval_training.WORDS for passage in medical["passages"])
 
 
 def test_nq_passages_that_are_equal_are_one_item(tmp_path: Path):

@@ -47,6 +47,33 @@ def test_hard_negatives_are_what_a_search_finds_and_never_what_answers() -> None
     assert len({pair.passages[1:] for pair in pairs}) > 10  # not always the same few
 
 
+def test_a_mixed_row_has_what_answers_and_shares_of_the_largest_bm25(tmp_path: Path) -> None:
+    assert make(DATA, tmp_path, step="mixed", find=find, read=read, seed=0) == {"train": 54, "validation": 6}
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert rows[0]["query"] == DATA.queries[1]
+    for row, place in zip(rows, [n for n in range(60) if n % 10], strict=True):
+        assert row["positive"] == [place]
+        assert row["sparse"][0] == [place, 1.0]  # only its passage names the town
+        shares = [share for _, share in row["sparse"]]
+        assert shares == sorted(shares, reverse=True)
+        assert len(shares) == 60
+    assert read_corpus(tmp_path / "corpus.jsonl") == dict(enumerate(PASSAGES))
+
+
+def test_a_part_of_a_set_is_whole_documents_with_all_that_they_answer(tmp_path: Path) -> None:
+    columns = {**vars(DATA), "group": [n // 4 for n in range(60)]}
+    columns["positive"] = [[n, (n + 1) % 60] if n % 4 == 3 else [n] for n in range(60)]
+    (tmp_path / "set.json").write_text(json.dumps(columns))
+    part = RetrievalSet.read(tmp_path / "set.json", most=22)
+    assert len(part.passages) == 20
+    documents = {PASSAGES.index(text) // 4 for text in part.passages}
+    assert len(documents) == 5
+    for query, positive in zip(part.queries, part.positive, strict=True):
+        assert part.passages[positive[0]] == PASSAGES[DATA.queries.index(query)]
+    assert len(part.queries) >= 15  # those that are answered by another document too go with it
+    assert RetrievalSet.read(tmp_path / "set.json", most=60).queries == DATA.queries
+
+
 def test_relevance_is_the_readers_of_each_passage_of_the_pair() -> None:
     pair = with_relevance(Pair(id="1", query="q", passages=("abc", "abcd"), positive=(0,)), read)
     assert pair.relevance == (3.0, 4.0)

@@ -194,7 +194,7 @@ KEY = st.sampled_from(["speaker", "content", "text", "title", "turns", "messages
 def test_rows_of_any_shape_give_a_text_whose_turns_and_sections_slice_back(values):
     try:
         document = rows(*values)
-    except NoText:
+    except (NoText, UnsupportedFormat):  # of control characters alone, which json leaves as they are
         return
     document.text.encode("utf-8")
     ends = [section.end for section in document.sections]
