@@ -123,9 +123,8 @@ class Adapting:
 
     def rollback(self, tenant: str, collection: str) -> RollbackReply:
         """Search by what was before the last promotion again. Raises NotFound and Conflict."""
-        state = self._tunings.rollback(tenant, collection)
-        current = self._encoders.of(None, "bulk").version if state.current is None else state.current.version
-        return RollbackReply(collection=collection, retriever=current)
+        self._tunings.rollback(tenant, collection)
+        return RollbackReply(collection=collection, retriever=self._retriever.version(tenant, collection))
 
     @contextmanager
     def _alone(self, number: int) -> Iterator[None]:
@@ -157,8 +156,8 @@ class _Run:
         self._given = [Given(**one) for one in job.payload.get("questions") or ()]
         self._mode = str(job.payload.get("mode", "query"))
         self._encoder = encoders.of(None, "bulk")
-        if current is not None and current.encoder != self._encoder.version:
-            current = None  # of another encoder's vectors: searches do not go by it
+        if current is not None and not retriever.fits(current):
+            current = None  # of other vectors: searches do not go by it
         self._before = current or Tuning(encoder=self._encoder.version, mix=retriever.mix)
         self._trial: Trial | None = None
 
@@ -201,13 +200,14 @@ class _Run:
         """A map on query vectors, fitted to as many questions as the budget lets be encoded; how many they were."""
         from model.training.query_map import fit_query_map
 
-        encoder = self._encoders.of(self._before, "bulk")
+        own = self._before.layers is not None
+        encode = self._encoders.of(self._before, "bulk").encode_queries if own else self._retriever.encode_queries
         vectors: list[Any] = []
         for at in range(0, len(questions.learn), SLICE):
             if not self._budget.left(ENCODED):
                 break
             texts = [one.text for one in questions.learn[at : at + SLICE]]
-            vectors.extend(encoder.encode_queries(texts))
+            vectors.extend(encode(texts))
         if not vectors:
             return None, 0
         keys = sorted(questions.vectors)
@@ -217,13 +217,16 @@ class _Run:
         down, up = fit_query_map(
             np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self._budget.left(TRAINED)
         )
-        return replace(self._before, map=QueryMap(down=down, up=up)), len(vectors)
+        learned = QueryMap(down=down, up=up)
+        return replace(self._before, map=learned, queries=self._retriever.asked), len(vectors)
 
     def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[Tuning, int]:
         """The best of all ways on these questions, and how many they were; what is there now, if nothing is better."""
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
-        mixes = [Mix(weight=w, nearby=n, whole=a) for w in sorted(weights) for n in NEARBY for a in WHOLE]
+        mixes = [
+            replace(before.mix, weight=w, nearby=n, whole=a) for w in sorted(weights) for n in NEARBY for a in WHOLE
+        ]
         tried = [before, *([learned] if learned is not None else [])]
         until = CHOSEN_FULL if self._mode == "full" else CHOSEN
         scores: dict[tuple[int, Mix], dict[str, list[float]]] = {}
@@ -287,7 +290,8 @@ class _Run:
             reason=reason,
             mode=self._mode,
             retriever=AdaptRetrievers(
-                before=self._encoder.version if plain else before.version, after=after.version if rows else None
+                before=self._retriever.version(self._tenant, None) if plain else before.version,
+                after=after.version if rows else None,
             ),
             ndcg_at_10=_measure([row[0:2] for _, row in rows]),
             recall_at_5=_measure([row[2:4] for _, row in rows]),

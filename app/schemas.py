@@ -620,6 +620,8 @@ class AdaptedMix(Reply):
     whole: float
     map: bool
     encoder: bool
+    near: float
+    joined: float
 
 
 class AdaptRetrievers(Reply):

@@ -13,7 +13,7 @@ from app.adapting import KIND, Adapting
 from app.answering import Answering
 from app.batches import Batches
 from app.desk import Desk
-from app.encoders import Encoders
+from app.encoders import Encoders, Trainable
 from app.finding import Finder
 from app.inference import Inference, LaneEncoder, LaneReader, Reader, TextEncoder
 from app.ingesting import FileParser, Ingesting
@@ -25,6 +25,7 @@ from app.tasks import Tasks
 from app.verifying import Verifying
 from model.named_encoder import load_encoder
 from model.named_reader import load_reader
+from model.query_layers import load_query_layers
 from model.salience import load_salience
 from retriever.durable import hold
 from retriever.hybrid import HybridRetriever
@@ -127,6 +128,7 @@ def _built(
         interactive,
         tuning_of=tunings.current,
         encoder_of=lambda tuning: encoders.of(tuning, "interactive"),
+        asking=_asking(encoder, inference),
     )
     own = start_parsers(settings) if given is None else None
     parsers = given or own
@@ -161,6 +163,15 @@ def _built(
         jobs=jobs,
         desk=Desk(threads=settings.request_threads, queue=settings.request_queue),
     )
+
+
+def _asking(encoder: TextEncoder, inference: Inference) -> LaneEncoder | None:
+    """What questions go through in place of the encoder, where layers ship that were trained for it."""
+    shipped = load_query_layers(encoder.version) if isinstance(encoder, Trainable) else None
+    if shipped is None or not isinstance(encoder, Trainable):
+        return None
+    layers, version = shipped
+    return inference.encoder("interactive", encoder.with_layers(layers, version=version))
 
 
 def free_cores() -> int:

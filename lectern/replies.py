@@ -344,6 +344,8 @@ class AdaptedMix(Reply):
     whole: float
     map: bool
     encoder: bool
+    near: float = 0.0
+    joined: float = 0.0
 
 
 class AdaptRetrievers(Reply):

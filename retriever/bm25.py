@@ -57,6 +57,10 @@ def bm25(query: Sequence[str], passages: Sequence[Sequence[str]]) -> NDArray[np.
         frequency = counts[column[term]]
         holding = int(np.count_nonzero(frequency))
         if holding:
-            idf = log(1 + (len(passages) - holding + 0.5) / (holding + 0.5))
-            scores += times * idf * (K1 + 1) * frequency / (frequency + norm)
+            scores += times * idf(holding, len(passages)) * (K1 + 1) * frequency / (frequency + norm)
     return scores
+
+
+def idf(holding: int, passages: int) -> float:
+    """The weight of a term that so many of all passages hold."""
+    return log(1 + (passages - holding + 0.5) / (holding + 0.5))

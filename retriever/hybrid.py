@@ -5,33 +5,50 @@ fusion throws away how much better a hit is: on pooled SQuAD (20,881 paragraphs,
 67.6 / 88.7 by rank fusion, 71.0 / 88.4 by BM25, 54.3 / 78.3 by cosine, and 74.8 / 91.7 by the mix of both alone.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.bm25 import bm25
+from retriever.bm25 import bm25, idf
+from retriever.closeness import closeness
 from retriever.dense import DenseIndex, Encoder
 from retriever.errors import NotFound
 from retriever.indexes import Indexes
 from retriever.sparse import Scored, SparseIndex
 from retriever.store import DEFAULT_COLLECTION, Store
 from retriever.terms import query_terms, terms
-from retriever.tuning import REACH, Mix, Parts, Tuning, parts_of
+from retriever.tuning import REACH, Evidence, Mix, Parts, Tuning, parts_of
 from retriever.types import Hit, Mode, Passage
 
 POOL = 100  # candidates of each side
 EXPANDED = 20  # candidates whose neighbours become candidates too
+CLOSE = 50  # candidates whose words are looked at where they stand
 OVERFETCH = 4  # how many times more to ask for where replaced passages took the places
 
 Scores = Mapping[int, float]  # by key
 Find = Callable[[int], list[Scored]]  # how many -> the best so many
 TuningOf = Callable[[str, str], Tuning | None]  # (tenant, collection) -> what was learned for it
 EncoderOf = Callable[[Tuning], Encoder]  # with the layers that were learned
-DEFAULT_MIX = Mix(nearby=0.25, whole=0.5)  # CONTRIBUTING.md has the measures, of training sets
+# CONTRIBUTING.md has the measures, of training sets.
+DEFAULT_MIX = Mix(weight=0.2, nearby=0.25, whole=0.5, near=0.4, joined=0.4)
+
+
+class Asking(Protocol):
+    """What makes vectors of queries; `model.encoder.MiniLMEncoder` with other layers is one."""
+
+    @property
+    def version(self) -> str:
+        """Names its weights."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+        """Unit rows [N, D]."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +70,7 @@ class Candidates:
     found: Mapping[str, Scores]
     scores: Mapping[str, Scores]
     retriever: str
+    close: Mapping[int, tuple[float, float]] = field(default_factory=dict)  # `near` and `joined` of the best
 
     @cached_property
     def keys(self) -> list[int]:
@@ -64,20 +82,27 @@ class Candidates:
         if len(self.scores) == 1:
             (alone,) = self.scores.values()
             return np.array([alone[key] for key in self.keys])
-        if mix.weight not in self._parts:  # several mixes of one weight share what takes long
+        if mix.alone not in self._parts:  # several mixes share what takes long
             passages = [self.shown[key][0] for key in self.keys]
             places = [(f"{one.document_id} {one.version}", one.ordinal) for one in passages]
-            sides = ([self.scores[side].get(key, 0.0) for key in self.keys] for side in ("sparse", "dense"))
-            self._parts[mix.weight] = parts_of(places, *sides, weight=mix.weight)
-        return self._parts[mix.weight].mixed(mix)
+            self._parts[mix.alone] = parts_of(places, self._evidence.mixed(mix))
+        return self._parts[mix.alone].mixed(mix)
 
     def order(self, scores: NDArray[np.float64]) -> list[int]:
         """Places in `keys`, the highest score first; ties by key."""
         return [int(place) for place in np.lexsort((np.arange(len(scores)), -scores))]
 
     @cached_property
-    def _parts(self) -> dict[float, Parts]:
+    def _parts(self) -> dict[Mix, Parts]:
         return {}
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        bm25, cosine = (
+            np.array([self.scores[side].get(key, 0.0) for key in self.keys]) for side in ("sparse", "dense")
+        )
+        near, joined = np.array([self.close.get(key, (0.0, 0.0)) for key in self.keys]).reshape(-1, 2).T
+        return Evidence(bm25=bm25, cosine=cosine, near=near, joined=joined)
 
 
 class HybridRetriever:
@@ -93,15 +118,19 @@ class HybridRetriever:
         mix: Mix = DEFAULT_MIX,
         tuning_of: TuningOf = lambda tenant, collection: None,
         encoder_of: EncoderOf | None = None,
+        asking: Asking | None = None,
     ) -> None:
         """`tuning_of` tells what was learned for a collection, None for most; `mix` is for those.
 
-        Without `encoder_of` what has learned layers is not used.
+        Without `encoder_of` what has learned layers is not used. `asking` makes the vectors of queries in place of
+        `encoder`, for its vectors of passages.
         """
         if pool < 1:
             raise ValueError(f"pool must be at least 1: {pool}")
         self._store, self._indexes, self._encoder = store, indexes, encoder
         self._pool, self._mix, self._tuning_of, self._encoder_of = pool, mix, tuning_of, encoder_of
+        self._asking: Asking = asking or encoder
+        self._asked = "" if asking is None else asking.version
 
     def search(
         self,
@@ -142,9 +171,22 @@ class HybridRetriever:
         return [candidates.keys[place] for place in order[:k]]
 
     def version(self, tenant: str, collection: str | None) -> str:
-        """Names the encoder and, for a collection that has learned something, that."""
-        tuning = None if collection is None else self._tuning(tenant, collection)
-        return self._encoder.version if tuning is None else tuning.version
+        """Names the encoder and what queries go through; for a collection that has learned something, that."""
+        return self._version_of(None if collection is None else self._tuning(tenant, collection))
+
+    @property
+    def asked(self) -> str:
+        """Names what makes the vectors of queries, where it is not the encoder; else empty."""
+        return self._asked
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors [N, W] of queries, for a collection without an encoder of its own."""
+        return self._asking.encode_queries(texts)
+
+    def fits(self, tuning: Tuning) -> bool:
+        """Whether a tuning is for these vectors of passages, and its map, if it has one, for these of queries."""
+        same = tuning.map is None or tuning.layers is not None or tuning.queries == self._asked
+        return tuning.encoder == self._encoder.version and same
 
     @property
     def mix(self) -> Mix:
@@ -157,17 +199,21 @@ class HybridRetriever:
             return []
         scores: dict[str, Scores] = {}
         keys = [passage.key for passage in passages]
+        words = [terms(passage.text) for passage in passages] if mode != "dense" else []
         if mode != "dense":
-            by_words = bm25(query_terms(query), [terms(passage.text) for passage in passages])
+            by_words = bm25(query_terms(query), words)
             scores["sparse"] = {key: float(score) for key, score in zip(keys, by_words, strict=True)}
         if mode != "sparse":
             vectors = self._encoder.encode_passages([passage.text for passage in passages])
-            nearness = np.einsum("nd,d->n", vectors, self._encoder.encode_queries([query])[0])
+            nearness = np.einsum("nd,d->n", vectors, self._asking.encode_queries([query])[0])
             scores["dense"] = {key: float(score) for key, score in zip(keys, nearness, strict=True)}
         found = {side: {key: s for key, s in each.items() if side == "dense" or s > 0} for side, each in scores.items()}
         shown = {passage.key: (passage, "") for passage in passages}
-        version = self._encoder.version
-        return _ranked(Candidates(shown=shown, found=found, scores=scores, retriever=version), self._mix)[:k]
+        candidates = Candidates(shown=shown, found=found, scores=scores, retriever=self._version_of(None))
+        if mode == "hybrid":
+            holding = Counter(term for passage in words for term in set(passage))
+            candidates = _with_closeness(candidates, query, self._mix, [(len(words), holding)])
+        return _ranked(candidates, self._mix)[:k]
 
     def _gather(
         self, tenant: str, query: str, scopes: Sequence[_Scope], *, mode: Mode, size: int, mix: Mix
@@ -181,17 +227,18 @@ class HybridRetriever:
         if mode != "sparse":
             sides["dense"] = lambda n: _best((_nearest(s, n) for s in scopes), n)
         found, shown = self._visible(tenant, sides, size)
-        version = " ".join(sorted({self._encoder.version if s.tuning is None else s.tuning.version for s in scopes}))
+        version = " ".join(sorted({self._version_of(scope.tuning) for scope in scopes}))
         gathered = Candidates(shown=shown, found=found, scores=found, retriever=version)
         if mode != "hybrid":
             return gathered
         gathered = replace(gathered, scores=_scored(scopes, query, {key for side in found.values() for key in side}))
-        if not (mix.nearby or mix.whole):
-            return gathered
-        beside = self._beside(tenant, gathered, mix)
-        more = _scored(scopes, query, beside.keys())
-        scores = {side: {**each, **more[side]} for side, each in gathered.scores.items()}
-        return replace(gathered, shown={**shown, **beside}, scores=scores)
+        if mix.nearby or mix.whole:
+            beside = self._beside(tenant, gathered, mix)
+            more = _scored(scopes, query, beside.keys())
+            scores = {side: {**each, **more[side]} for side, each in gathered.scores.items()}
+            gathered = replace(gathered, shown={**shown, **beside}, scores=scores)
+        asked = set(query_terms(query))
+        return _with_closeness(gathered, query, mix, [scope.sparse.holding(asked) for scope in scopes])
 
     def _beside(self, tenant: str, gathered: Candidates, mix: Mix) -> dict[int, tuple[Passage, str]]:
         """Passages that stand within REACH of the best candidates, in the same version, and are none themselves."""
@@ -205,7 +252,7 @@ class HybridRetriever:
         if own is not None and own.layers is not None and self._encoder_of is not None:
             vector = self._encoder_of(own).encode_queries([query])[0]
         else:
-            vector = self._encoder.encode_queries([query])[0]
+            vector = self._asking.encode_queries([query])[0]
         maps = [None if scope.tuning is None else scope.tuning.map for scope in scopes]
         return [
             replace(scope, vector=vector if learned is None else learned(vector))
@@ -239,13 +286,18 @@ class HybridRetriever:
             for place, inside in sorted(places.items())
         ]
 
+    def _version_of(self, tuning: Tuning | None) -> str:
+        if tuning is not None:
+            return tuning.version
+        return f"{self._encoder.version}+{self._asked}" if self._asked else self._encoder.version
+
     def _tuning(self, tenant: str, collection: str, *, alone: bool = True) -> Tuning | None:
         """What the collection has learned, unless it was for the vectors of another encoder.
 
         Cosines of two encoders are not on one scale: beside others a collection is searched by the one they share.
         """
         tuning = self._tuning_of(tenant, collection)
-        if tuning is None or tuning.encoder != self._encoder.version:
+        if tuning is None or not self.fits(tuning):
             return None
         return tuning if tuning.layers is None or (alone and self._encoder_of is not None) else None
 
@@ -307,6 +359,23 @@ def _scored(scopes: Sequence[_Scope], query: str, keys: Collection[int]) -> dict
         "sparse": _joined(scope.sparse.score(query, keys) for scope in scopes),
         "dense": _joined(scope.dense.score(scope.vector, keys) for scope in scopes if scope.vector is not None),
     }
+
+
+def _with_closeness(
+    candidates: Candidates, query: str, mix: Mix, counted: Sequence[tuple[int, Mapping[str, int]]]
+) -> Candidates:
+    """How closely the best of these candidates say the query, if the mix asks; `counted` is what each index holds.
+
+    That is how many passages, and how many of them have each term of the query.
+    """
+    if not (mix.near or mix.joined):
+        return candidates
+    asked = query_terms(query)
+    passages = sum(count for count, _ in counted)
+    weight = {term: idf(min(passages, sum(each.get(term, 0) for _, each in counted)), passages) for term in set(asked)}
+    best = [candidates.keys[place] for place in candidates.order(candidates.mixed(mix))[:CLOSE]]
+    near, joined = closeness(asked, [terms(candidates.shown[key][0].text) for key in best], weight)
+    return replace(candidates, close=dict(zip(best, zip(near.tolist(), joined.tolist(), strict=True), strict=True)))
 
 
 def _together(one: Passage, other: Passage) -> bool:

@@ -125,6 +125,11 @@ class SparseIndex:
             scores.update((each.key, each.score) for each in found)
         return scores
 
+    def holding(self, words: Collection[str]) -> tuple[int, dict[str, int]]:
+        """How many passages there are, and how many of them hold each term; what is deleted counts until a merge."""
+        searcher = self._searcher
+        return searcher.num_docs, {word: searcher.doc_freq("body", word) for word in words}
+
     def close(self) -> None:
         """Stop the writer and its merges; the index is not used after that."""
         with self._lock:

@@ -2,8 +2,10 @@
 
     score(z) = mix(z) + nearby * max of mix over z and up to REACH passages each side + whole * max over z's document
     mix(z)   = weight * bm25 / (the pool's largest bm25) + (1 - weight) * cosine
+               + near * near(q, z) + joined * joined(q, z)
     cosine   = d(z) . unit(q + U D q)
 
+`retriever/closeness.py` has near(q, z) and joined(q, z), of the best candidates by all else; for others they are 0.
 A passage that stands beside a good one, or in the same document, is a better guess than its own words say. The passage
 itself is among those that the maximum is taken of, so the best one is never overtaken by its neighbour.
 
@@ -14,7 +16,7 @@ its own, whose vectors of its passages stand in the store and the indexes beside
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +28,7 @@ from safetensors.numpy import load, save
 from retriever.errors import StoreCorrupt
 
 Vectors = NDArray[np.float32]
+Scores = NDArray[np.float64]
 Place = tuple[str, int]  # a document's version, and the number of a passage in it
 
 WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
@@ -44,29 +47,50 @@ class Mix:
     weight: float = WEIGHT
     nearby: float = 0.0
     whole: float = 0.0
+    near: float = 0.0
+    joined: float = 0.0
 
     def __post_init__(self) -> None:  # noqa: D105
-        if not 0 <= self.weight <= 1 or self.nearby < 0 or self.whole < 0:
-            raise ValueError(f"weight must be in 0..1, nearby and whole not below 0: {self}")
+        if not 0 <= self.weight <= 1 or min(self.nearby, self.whole, self.near, self.joined) < 0:
+            raise ValueError(f"weight must be in 0..1, the others not below 0: {self}")
+
+    @property
+    def alone(self) -> "Mix":
+        """What each passage gets by itself, whatever stands around it."""
+        return replace(self, nearby=0.0, whole=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What each of some passages [N] got by itself, in the terms of the formula."""
+
+    bm25: Scores
+    cosine: Scores
+    near: Scores
+    joined: Scores
+
+    def mixed(self, mix: Mix) -> Scores:
+        """mix(z) of each passage [N]."""
+        words = self.bm25 / (self.bm25.max(initial=0.0) or 1.0)
+        both = mix.weight * words + (1 - mix.weight) * self.cosine
+        return both + mix.near * self.near + mix.joined * self.joined
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """The terms of the formula for the same passages [N]: their own mix, the best around, the best of the whole."""
 
-    own: NDArray[np.float64]
-    around: NDArray[np.float64]
-    whole: NDArray[np.float64]
+    own: Scores
+    around: Scores
+    whole: Scores
 
-    def mixed(self, mix: Mix) -> NDArray[np.float64]:
-        """The scores [N]; `mix.weight` is in the parts already."""
+    def mixed(self, mix: Mix) -> Scores:
+        """The scores [N]; what a passage gets by itself is in the parts already."""
         return self.own + mix.nearby * self.around + mix.whole * self.whole
 
 
-def parts_of(places: Sequence[Place], bm25: Sequence[float], cosine: Sequence[float], *, weight: float) -> Parts:
-    """The parts of the passages that stand at these places, one score a side for each."""
-    words = np.asarray(bm25, dtype=np.float64)
-    own = weight * words / (words.max(initial=0.0) or 1.0) + (1 - weight) * np.asarray(cosine, dtype=np.float64)
+def parts_of(places: Sequence[Place], own: Scores) -> Parts:
+    """The parts of the passages that stand at these places, by their own mix."""
     best: dict[str, float] = {}
     at = dict(zip(places, own.tolist(), strict=True))
     for (document, _), score in at.items():
@@ -74,7 +98,7 @@ def parts_of(places: Sequence[Place], bm25: Sequence[float], cosine: Sequence[fl
     reach = range(-REACH, REACH + 1)
     around = [max(at.get((name, number + step), at[name, number]) for step in reach) for name, number in places]
     whole = [best[document] for document, _ in places]
-    return Parts(own=own, around=np.array(around), whole=np.array(whole))
+    return Parts(own=own, around=np.array(around, dtype=np.float64), whole=np.array(whole, dtype=np.float64))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,19 +119,21 @@ class QueryMap:
 class Tuning:
     """What was learned for one collection, for the vectors of one encoder; `facts` tell how it was made.
 
-    `layers` stand in place of that encoder's own, by name; None: it is used as it is.
+    `queries` names what made the vectors of queries that the map was fitted to; empty: the encoder. `layers` stand in
+    place of that encoder's own, by name; None: it is used as it is.
     """
 
     encoder: str
     mix: Mix
     map: QueryMap | None = None
     layers: Layers | None = None
+    queries: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def version(self) -> str:
         """The encoder's version and a hash of all that was learned."""
-        digest = hashlib.sha256(repr((self.encoder, self.mix)).encode())
+        digest = hashlib.sha256(repr((self.encoder, self.queries, self.mix)).encode())
         if self.map is not None:
             digest.update(self.map.down.tobytes() + self.map.up.tobytes())
         return f"{self.vectors}+{digest.hexdigest()[:12]}"
@@ -156,7 +182,12 @@ class TuningState:
             tuning: Tuning | None = getattr(self, name)
             if tuning is None:
                 continue
-            header[name] = {"encoder": tuning.encoder, "mix": vars(tuning.mix), "facts": dict(tuning.facts)}
+            header[name] = {
+                "encoder": tuning.encoder,
+                "queries": tuning.queries,
+                "mix": vars(tuning.mix),
+                "facts": dict(tuning.facts),
+            }
             if tuning.map is not None:
                 arrays |= {f"{name}.down": tuning.map.down, f"{name}.up": tuning.map.up}
             arrays |= {f"{name}.layers.{layer}": array for layer, array in (tuning.layers or {}).items()}
@@ -179,7 +210,9 @@ def _tuning(described: Mapping[str, Any], arrays: Mapping[str, Any], name: str) 
     start = f"{name}.layers."
     layers = {key.removeprefix(start): array for key, array in arrays.items() if key.startswith(start)}
     mix, facts = Mix(**described["mix"]), described["facts"]
-    return Tuning(encoder=described["encoder"], mix=mix, map=learned, layers=layers or None, facts=facts)
+    # States that were written before queries had layers of their own do not say whose vectors they were.
+    asked = described.get("queries", "")
+    return Tuning(encoder=described["encoder"], queries=asked, mix=mix, map=learned, layers=layers or None, facts=facts)
 
 
 def _header(data: bytes) -> dict[str, str]:

@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
         "--searches",
         metavar="A,B",
         type=lambda value: value.split(","),
-        help="of sparse, dense, hybrid (default: these), rank_fusion, linear, reranked",
+        help="of sparse, dense, hybrid (default: these), plain, rank_fusion, linear, reranked",
     )
 
     summaries = _command(commands, "summaries", _summaries, "ROUGE and BLEU beside baselines, on rows of JSON")

@@ -29,7 +29,7 @@ from app.evaluation.progress import Progress, ProgressCallback, ignore_progress
 from app.evaluation.sets import QaItem, QaSet, read_squad, sample
 from app.evaluation.squad import Scorer, holds_answer, scorer_for
 from app.evaluation.statistics import auroc, best_threshold_score, percentile
-from app.evaluation.target import LecternTarget, Reads, Target
+from app.evaluation.target import TENANT, LecternTarget, Reads, Target
 
 if TYPE_CHECKING:
     from app.schemas import AskReply
@@ -140,7 +140,7 @@ def evaluate_qa(
     run |= {"unit": unit, "limit": limit, "seed": seed, "top_k": top_k}
     if read != "passages":
         run["read"] = read
-    run |= {"reader": lectern.reader.name, "retriever": lectern.encoder.version}
+    run |= {"reader": lectern.reader.name, "retriever": lectern.retriever.version(TENANT, None)}
     return evaluate_target(
         LecternTarget(lectern, read=read),
         qa,

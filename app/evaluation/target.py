@@ -12,6 +12,7 @@ from app.evaluation.errors import EvaluationError
 from app.evaluation.fused import reciprocal_ranks
 from app.evaluation.progress import Progress, ProgressCallback
 from app.reranking import rerank
+from retriever.hybrid import HybridRetriever
 from retriever.tuning import Mix
 from retriever.types import Mode
 
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 TENANT = "default"
 Reads = Literal["passages", "document"]
-Search = Literal["sparse", "dense", "hybrid", "rank_fusion", "linear", "reranked"]
-"""The modes of a search; both sides by reciprocal rank fusion, or by their mix alone, without what stands around a
-passage; and the hybrid's best as the reader reranks them."""
+Search = Literal["sparse", "dense", "hybrid", "plain", "rank_fusion", "linear", "reranked"]
+"""The modes of a search; `plain` is dense with the encoder's own vectors of queries, and of these and BM25 are the
+baselines: reciprocal rank fusion, and the mix of both alone; `reranked` are the hybrid's best in the reader's order."""
 
 _MOST_PASSAGES = 1_000_000  # of one document: all of them
 _BULK_DOCUMENTS = 256  # documents whose passages are encoded together: enough to sort them by length
@@ -73,6 +74,7 @@ class LecternTarget:
         self._lectern = lectern
         self._read: Reads = read
         self._texts: dict[str, str] = {}
+        self._plain = HybridRetriever(lectern.store, lectern.indexes, lectern.encoder, mix=Mix())
 
     def upload(self, text: str, *, title: str, collection: str) -> str:
         """As `POST /documents` of a text file: accepted, then ingested by its job. EvaluationError if that fails."""
@@ -122,16 +124,18 @@ class LecternTarget:
         return keys
 
     def ranked_documents(self, query: str, *, collection: str, search: Search, k: int) -> Sequence[str]:
-        """One search of the retriever."""
-        retriever = self._lectern.retriever
+        """One search of the retriever, or of one that has learned nothing."""
         if search in ("rank_fusion", "linear"):
-            candidates = retriever.candidates(TENANT, query, collection=collection, tuning=None)
+            candidates = self._plain.candidates(TENANT, query, collection=collection, tuning=None)
             by_rank = search == "rank_fusion"
-            keys = reciprocal_ranks(candidates, k=k) if by_rank else retriever.ranking(candidates, Mix(), k=k)
+            keys = reciprocal_ranks(candidates, k=k) if by_rank else self._plain.ranking(candidates, Mix(), k=k)
             passages = [candidates.shown[key][0] for key in keys]
+        elif search == "plain":
+            hits = self._plain.search(TENANT, query, collection=collection, mode="dense", k=k)
+            passages = [hit.passage for hit in hits]
         else:
             mode: Mode = search if search in ("sparse", "dense") else "hybrid"
-            hits = retriever.search(TENANT, query, collection=collection, mode=mode, k=k)
+            hits = self._lectern.retriever.search(TENANT, query, collection=collection, mode=mode, k=k)
             if search == "reranked":
                 hits = rerank(self._lectern.reader, query, hits)
             passages = [hit.passage for hit in hits]

@@ -99,7 +99,7 @@ def read_bank(folder: Path, towers: Towers, *, most: int, seed: int) -> Bank:
     kept = folder / VECTORS
     if not kept.exists():
         np.save(kept, passage_vectors(towers, list(corpus.values())).half().cpu().numpy())
-    vectors = torch.from_numpy(np.load(kept)).float()
+    vectors = torch.from_numpy(np.load(kept, allow_pickle=False)).float()
     if len(vectors) != len(corpus):
         raise ValueError(f"'{kept}' is of other passages: delete it")
     return Bank(vectors=vectors.to(towers.null.device), questions=asked[:most], held=questions("validation"))

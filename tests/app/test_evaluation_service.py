@@ -111,7 +111,7 @@ def test_a_corpus_is_ingested_together_and_found_in_every_mode(lectern: Lectern,
     qrels.write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\nq0\ttwin\t1\nq1\td2\t1\n", encoding="utf-8")
     searches = get_args(Search)
     measured = evaluate_retrieval(lectern, corpus=corpus, queries=queries, qrels=qrels, searches=searches)
-    assert list(measured) == ["sparse", "dense", "hybrid", "rank_fusion", "linear", "reranked"]
+    assert list(measured) == ["sparse", "dense", "hybrid", "plain", "rank_fusion", "linear", "reranked"]
     for row in measured.values():
         assert row.as_dict() == {
             "ndcg_at_10": 100.0,

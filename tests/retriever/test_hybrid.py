@@ -135,6 +135,26 @@ def test_chinese_is_found_by_words_inside_it(library: Library) -> None:
     assert library.found("绿茶", mode="sparse") == ["我喜欢喝绿茶。"]
 
 
+def test_of_passages_with_the_same_words_the_one_that_says_them_as_the_query_does_comes_first(library: Library) -> None:
+    apart = "the bank of a river has a house with a red roof and the north has another such bank for every new pilot"
+    library.add(f"{apart}\nthe north bank for a pilot of the new red house has such a roof and every river another")
+    found = library.found("the north bank", k=2)
+    assert found[0].startswith("the north bank")
+    swapped = library.found("a river has a house with a red roof", k=2)
+    assert swapped[0] == apart
+
+
+def test_words_weigh_as_rarely_as_they_stand_in_all_collections_that_are_searched(library: Library) -> None:
+    rare = library.add("common filler words here\nrare and seldom in a passage with common", collection="one")
+    usual = library.add("\n".join(f"common filler {n}" for n in range(20)), collection="two")
+    hits = library.retriever.search(TENANT, "seldom common", documents=[rare, usual], k=30)
+    assert hits[0].passage.text == "rare and seldom in a passage with common"
+    assert library.indexes.of(TENANT, "two")[0].holding(["common", "seldom", "7"]) == (
+        20,
+        {"common": 20, "seldom": 0, "7": 1},
+    )
+
+
 def test_equal_scores_are_ordered_by_key(library: Library) -> None:
     library.add("same words\nsame words\nsame words")
     for mode in ("hybrid", "sparse", "dense"):
@@ -143,7 +163,8 @@ def test_equal_scores_are_ordered_by_key(library: Library) -> None:
 
 
 def test_parts_that_make_no_sense_are_refused(library: Library) -> None:
-    for wrong in ({"weight": 1.5}, {"weight": -0.1}, {"nearby": -1.0}, {"whole": -0.5}):
+    below = [{name: -0.1} for name in ("weight", "nearby", "whole", "near", "joined")]
+    for wrong in ({"weight": 1.5}, *below):
         with pytest.raises(ValueError, match="weight must be"):
             Mix(**wrong)
     with pytest.raises(ValueError, match="pool must be"):

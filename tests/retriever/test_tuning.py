@@ -1,12 +1,16 @@
 """What a collection learns about how it is searched: the formula, its file, and that it is used for that one alone."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from retriever.dense import DenseIndex
 from retriever.errors import StoreCorrupt
 from retriever.hybrid import HybridRetriever
-from retriever.tuning import Mix, QueryMap, Tuning, TuningState, parts_of
+from retriever.tuning import Evidence, Mix, QueryMap, Tuning, TuningState, parts_of
 from tests.retriever.library import TENANT, Library
 
 PLACES = {1: ("a", 0), 2: ("a", 1), 3: ("a", 2), 4: ("a", 5), 5: ("b", 0)}
@@ -16,9 +20,10 @@ DENSE = {1: 0.3, 2: 0.1, 3: 0.2, 4: 0.6, 5: 0.7}
 
 def mixed(places, sparse, dense, mix):  # type: ignore[no-untyped-def]
     keys = list(places)
-    sides = ([side.get(key, 0.0) for key in keys] for side in (sparse, dense))
-    scores = parts_of([places[key] for key in keys], *sides, weight=mix.weight).mixed(mix)
-    return dict(zip(keys, scores.tolist(), strict=True))
+    bm25, cosine = (np.array([side.get(key, 0.0) for key in keys]) for side in (sparse, dense))
+    none = np.zeros(len(keys))
+    own = Evidence(bm25=bm25, cosine=cosine, near=none, joined=none).mixed(mix)
+    return dict(zip(keys, parts_of([places[key] for key in keys], own).mixed(mix).tolist(), strict=True))
 
 
 def learned(width: int = 64, *, seed: int = 0, encoder: str = "hashing@1", mix: Mix | None = None) -> Tuning:
@@ -38,6 +43,15 @@ def test_a_passage_gains_by_its_neighbours_and_by_its_document() -> None:
         assert found[key] == pytest.approx(own[key] + 0.5 * near[key] + 0.25 * best[document])
 
 
+def test_a_passage_gains_by_how_closely_it_says_the_query_as_do_those_around_it() -> None:
+    none, near, joined = np.zeros(3), np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.25, 0.0])
+    evidence = Evidence(bm25=none, cosine=none, near=near, joined=joined)
+    own = evidence.mixed(Mix(near=0.4, joined=0.8))
+    assert own == pytest.approx([0.0, 0.4, 0.4])
+    assert parts_of([("a", 0), ("a", 1), ("b", 0)], own).mixed(Mix(whole=1.0)) == pytest.approx([0.4, 0.8, 0.8])
+    assert evidence.mixed(Mix()) == pytest.approx([0.0, 0.0, 0.0])
+
+
 def test_the_best_passage_is_never_overtaken_by_one_beside_it() -> None:
     chance = np.random.default_rng(1)
     for _ in range(50):
@@ -48,7 +62,7 @@ def test_the_best_passage_is_never_overtaken_by_one_beside_it() -> None:
 
 
 def test_what_was_learned_is_read_back_as_it_was_written() -> None:
-    first, second = learned(seed=1), learned(seed=2, mix=Mix(weight=0.3, nearby=1.0))
+    first, second = learned(seed=1), learned(seed=2, mix=Mix(weight=0.3, nearby=1.0, near=0.5))
     state = TuningState().promoted(first).promoted(second)
     again = TuningState.from_bytes(state.to_bytes())
     assert again.current is not None
@@ -112,6 +126,7 @@ def test_a_collection_is_searched_by_what_it_has_learned_and_the_others_are_not(
         library.store,
         library.indexes,
         encoder,
+        mix=Mix(),  # the same words side by side would weigh more than what the map says
         tuning_of=lambda tenant, name: tuning if (tenant, name) == (TENANT, "pets") else None,
     )
     query = "the cat sat on the mat"
@@ -125,6 +140,40 @@ def test_a_collection_is_searched_by_what_it_has_learned_and_the_others_are_not(
     found = retriever.search(TENANT, query, documents=[str(each) for each in both], k=2)
     assert {hit.passage.text for hit in found} == {query, "a bird sang in the tree"}
     assert found[0].retriever == f"{encoder.version} {tuning.version}"
+
+
+def test_queries_go_through_layers_of_their_own_and_passages_do_not(library: Library) -> None:
+    library.add("the cat sat on the mat\nthe dog ate the bone\na bird sang in the tree")
+    encoder = library.encoder
+
+    class Turned:
+        """Takes every query for one about the bird."""
+
+        version = "turned@1"
+
+        def encode_queries(self, texts: Sequence[str], /) -> NDArray[np.float32]:
+            return encoder.encode_passages(["a bird sang in the tree"] * len(texts))
+
+    def retriever(tuning: Tuning | None = None) -> HybridRetriever:
+        return HybridRetriever(
+            library.store, library.indexes, encoder, mix=Mix(weight=0.1), asking=Turned(), tuning_of=lambda *_: tuning
+        )
+
+    found = retriever().search(TENANT, "where is the cat", mode="dense", k=1)[0]
+    assert (found.passage.text, found.retriever) == ("a bird sang in the tree", f"{encoder.version}+turned@1")
+    assert retriever().version(TENANT, "default") == found.retriever
+    inline = [replace(found.passage, key=key, text=text) for key, text in enumerate(["the cat", "a bird in the tree"])]
+    alone = retriever().search_passages(inline, "where is the cat", mode="dense", k=1)[0]
+    assert (alone.passage.text, alone.retriever) == ("a bird in the tree", found.retriever)
+    # A map goes on from the vectors of queries that it was fitted to, and from no others.
+    (cat, bird) = encoder.encode_passages(["the cat sat on the mat", "a bird sang in the tree"])
+    back = QueryMap(down=9 * bird[None], up=cat[:, None])
+    for asked, expected in (("turned@1", "the cat sat on the mat"), ("", "a bird sang in the tree")):
+        tuning = Tuning(encoder=encoder.version, mix=Mix(), map=back, queries=asked)
+        hit = retriever(tuning).search(TENANT, "?", mode="dense", k=1)[0]
+        assert hit.passage.text == expected
+        assert retriever().fits(tuning) is (asked == "turned@1")
+    assert retriever().fits(Tuning(encoder=encoder.version, mix=Mix(weight=0.9)))
 
 
 def test_what_was_learned_for_another_encoders_vectors_is_not_used(library: Library) -> None:
