@@ -304,9 +304,10 @@ class _Run:
 
 
 def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
-    """Whether what was learned takes over: better beyond chance, and on no kind of question worse beyond chance.
+    """Whether what was learned takes over: nDCG@10 better beyond chance, and on no kind of question worse beyond it.
 
-    Users' questions decide alone where there are enough of them.
+    Recall@5, which is what a reader gets, must not be lower at all. Users' questions decide alone where there are
+    enough of them.
     """
     given = [row for kind, row in rows if kind == GIVEN]
     deciding = given if len(given) >= ENOUGH_GIVEN else [row for _, row in rows]
@@ -317,6 +318,8 @@ def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
             if difference.high < 0:
                 return False, f"{name} is lower on questions of the kind '{kind}'"
     difference = paired_bootstrap([row[1] for row in deciding], [row[0] for row in deciding])
+    if difference.low > 0 and np.mean([row[3] - row[2] for row in deciding]) < 0:
+        return False, "nDCG@10 is higher, but recall@5 is lower"
     if difference.low > 0:
         return True, "nDCG@10 is higher beyond chance"
     return False, "the difference in nDCG@10 may be chance"

@@ -12,7 +12,6 @@ from app.evaluation.errors import EvaluationError
 from app.evaluation.fused import reciprocal_ranks
 from app.evaluation.progress import Progress, ProgressCallback
 from app.reranking import rerank
-from retriever.hybrid import HybridRetriever
 from retriever.tuning import Mix
 from retriever.types import Mode
 
@@ -74,6 +73,8 @@ class LecternTarget:
         self._lectern = lectern
         self._read: Reads = read
         self._texts: dict[str, str] = {}
+        from retriever.hybrid import HybridRetriever
+
         self._plain = HybridRetriever(lectern.store, lectern.indexes, lectern.encoder, mix=Mix())
 
     def upload(self, text: str, *, title: str, collection: str) -> str:

@@ -376,7 +376,7 @@ def test_with_the_real_encoder_what_people_call_things_is_learned_in_seconds(
         one["question"] = f"{town} {colours[word]}"
     with TestClient(create_app(Settings(data_dir=tmp_path / "data"), make=real)) as client:
         fill(client)
-        job = adapt(client, mode="full", budget_seconds=60, questions=asked)
+        job = adapt(client, mode="full", budget_seconds=120, questions=asked)
         assert job["status"] == "succeeded", job
         result = job["result"]
         assert result["promoted"], result
