@@ -12,7 +12,7 @@
 # make security  what SECURITY.md promises, in figures -> bench/results
 # make hostile  files made to hurt, as large as bodies may be, through a real service -> bench/results
 # make fuzz    FUZZ_SECONDS (600) of coverage-guided fuzzing of all that reads what strangers write -> bench/results
-# make memory  peaks of memory for large files and over many requests -> bench/results
+# make memory  peaks of memory for large files and over many requests -> bench/results; MEMORY_ARGS=--fakes spares hours of embedding
 # make chaos   two hundred kills of a running service -> bench/results
 
 SHELL := /bin/bash
