@@ -158,7 +158,7 @@ class _Run:
         self._encoder = encoders.of(None, "bulk")
         if current is not None and not retriever.fits(current):
             current = None  # of other vectors: searches do not go by it
-        self._before = current or Tuning(encoder=self._encoder.version, mix=retriever.mix)
+        self._before = current or Tuning(encoder=self._encoder.version, queries=retriever.asked, mix=retriever.mix)
         self._trial: Trial | None = None
 
     def adapt(self) -> tuple[Tuning | None, AdaptResult]:
@@ -217,8 +217,7 @@ class _Run:
         down, up = fit_query_map(
             np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self._budget.left(TRAINED)
         )
-        learned = QueryMap(down=down, up=up)
-        return replace(self._before, map=learned, queries=self._retriever.asked), len(vectors)
+        return replace(self._before, map=QueryMap(down=down, up=up)), len(vectors)
 
     def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[Tuning, int]:
         """The best of all ways on these questions, and how many they were; what is there now, if nothing is better."""

@@ -167,8 +167,10 @@ def _built(
 
 def _asking(encoder: TextEncoder, inference: Inference) -> LaneEncoder | None:
     """What questions go through in place of the encoder, where layers ship that were trained for it."""
-    shipped = load_query_layers(encoder.version) if isinstance(encoder, Trainable) else None
-    if shipped is None or not isinstance(encoder, Trainable):
+    if not isinstance(encoder, Trainable):
+        return None
+    shipped = load_query_layers(encoder.version)
+    if shipped is None:
         return None
     layers, version = shipped
     return inference.encoder("interactive", encoder.with_layers(layers, version=version))

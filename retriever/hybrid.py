@@ -184,8 +184,8 @@ class HybridRetriever:
         return self._asking.encode_queries(texts)
 
     def fits(self, tuning: Tuning) -> bool:
-        """Whether a tuning is for these vectors of passages, and its map, if it has one, for these of queries."""
-        same = tuning.map is None or tuning.layers is not None or tuning.queries == self._asked
+        """Whether a tuning is for these vectors of passages, and for these of queries unless it has layers for both."""
+        same = tuning.layers is not None or tuning.queries == self._asked
         return tuning.encoder == self._encoder.version and same
 
     @property
@@ -292,7 +292,7 @@ class HybridRetriever:
         return f"{self._encoder.version}+{self._asked}" if self._asked else self._encoder.version
 
     def _tuning(self, tenant: str, collection: str, *, alone: bool = True) -> Tuning | None:
-        """What the collection has learned, unless it was for the vectors of another encoder.
+        """What the collection has learned, unless it was for other vectors of passages or queries.
 
         Cosines of two encoders are not on one scale: beside others a collection is searched by the one they share.
         """

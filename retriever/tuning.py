@@ -119,7 +119,7 @@ class QueryMap:
 class Tuning:
     """What was learned for one collection, for the vectors of one encoder; `facts` tell how it was made.
 
-    `queries` names what made the vectors of queries that the map was fitted to; empty: the encoder. `layers` stand in
+    `queries` names what made the vectors of queries that it was judged with; empty: the encoder. `layers` stand in
     place of that encoder's own, by name; None: it is used as it is.
     """
 

@@ -10,7 +10,6 @@ is of one set. What ships lies between these layers and the encoder's own: `inte
 """
 
 import json
-import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from model.towers import Towers, save_towers, starting_towers
 from model.training.bank import passage_vectors
 from model.training.loop import Loop, Measured
 from model.training.pairs import POOLED, read_corpus, shuffled
-from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
+from model.training.recipes import given_recipe, leave_measured
 
 VECTORS = "vectors.npy"  # beside a set's passages, in half precision
 FLOOR = 0.7  # of the least share that is known of a question: what all others count as
@@ -197,11 +196,8 @@ def _measured(towers: Towers, bank: Bank, questions: list[Question], recipe: Rec
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    log_to_terminal()
-    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
-    found = train(recipe)
-    write_recipe(recipe.out, recipe)
-    logging.getLogger(__name__).info("%s", json.dumps(found))
+    recipe = given_recipe(Recipe, arguments, description=__doc__)
+    leave_measured(recipe.out, recipe, train(recipe))
 
 
 if __name__ == "__main__":

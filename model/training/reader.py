@@ -21,7 +21,7 @@ from model.network import WORDS, ReaderNetwork
 from model.training.groups import Batch, batches, count_batches, read_groups
 from model.training.loop import Loop, Measured, device_of
 from model.training.losses import relevance_loss, span_loss
-from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
+from model.training.recipes import given_recipe, write_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +137,7 @@ def _batches(epochs: Sequence[_Epoch], tokenizer: Tokenizer, *, done: int) -> It
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    log_to_terminal()
-    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
+    recipe = given_recipe(Recipe, arguments, description=__doc__)
     network = train(recipe)
     save_file(
         {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items() if name != WORDS},

@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -38,6 +38,18 @@ def recipe_of(recipe: "type[Recipe]", given: Mapping[str, Any]) -> "Recipe":
     """The recipe that the options of `parser_of` describe."""
     values = {field.name: given[field.name] for field in fields(recipe)}
     return recipe(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def given_recipe(recipe: "type[Recipe]", arguments: Sequence[str] | None, *, description: str | None) -> "Recipe":
+    """The recipe of a command line, with progress shown on the terminal from now on."""
+    log_to_terminal()
+    return recipe_of(recipe, vars(parser_of(recipe, description=description).parse_args(arguments)))
+
+
+def leave_measured(folder: Path, recipe: "DataclassInstance", found: Mapping[str, Any]) -> None:
+    """Leaves the recipe beside what was trained, and tells the terminal what was measured."""
+    write_recipe(folder, recipe)
+    logging.getLogger(__name__).info("%s", json.dumps(found))
 
 
 def write_recipe(folder: Path, recipe: "DataclassInstance", **more: object) -> None:

@@ -11,7 +11,6 @@ Query-side training is the default: passages keep their vectors, so that no inde
 """
 
 import json
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from model.towers import Towers, Trained, save_towers, starting_towers
 from model.training.bank import Bank
 from model.training.loop import Loop, Measured
 from model.training.pairs import Pair, candidates, measures, read_pairs, shuffled
-from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
+from model.training.recipes import given_recipe, leave_measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,11 +119,8 @@ def _distilled(towers: Towers, pairs: list[Pair], temperature: float) -> Measure
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    log_to_terminal()
-    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
-    found = train(recipe)
-    write_recipe(recipe.out, recipe)
-    logging.getLogger(__name__).info("%s", json.dumps(found))
+    recipe = given_recipe(Recipe, arguments, description=__doc__)
+    leave_measured(recipe.out, recipe, train(recipe))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from model.salience import SalienceNetwork, SalienceShape, read_all
 from model.training.loop import Loop, Measured, device_of
-from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
+from model.training.recipes import given_recipe, write_recipe
 from model.training.salience_examples import Example, read_examples
 
 HELD_OUT = 10  # one document in so many is for validation
@@ -134,8 +134,7 @@ def _collate(batch: Sequence[Example], recipe: Recipe) -> tuple[Tensor, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: an option for each field of the recipe."""
-    log_to_terminal()
-    recipe = recipe_of(Recipe, vars(parser_of(Recipe, description=__doc__).parse_args(arguments)))
+    recipe = given_recipe(Recipe, arguments, description=__doc__)
     network = train(recipe)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, recipe.out / "salience.safetensors")

@@ -173,7 +173,8 @@ def test_queries_go_through_layers_of_their_own_and_passages_do_not(library: Lib
         hit = retriever(tuning).search(TENANT, "?", mode="dense", k=1)[0]
         assert hit.passage.text == expected
         assert retriever().fits(tuning) is (asked == "turned@1")
-    assert retriever().fits(Tuning(encoder=encoder.version, mix=Mix(weight=0.9)))
+    assert not retriever().fits(Tuning(encoder=encoder.version, mix=Mix(weight=0.9)))  # judged with other vectors
+    assert retriever().fits(Tuning(encoder=encoder.version, mix=Mix(), queries="turned@1"))
 
 
 def test_what_was_learned_for_another_encoders_vectors_is_not_used(library: Library) -> None:
