@@ -11,14 +11,17 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, chain, groupby, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+import numpy as np
+
+from app.like_names import Encode, LikeNames
 from app.pieces import LONGEST_PIECE, join_hits
 from app.related_words import RelatedWords
-from app.unanswerable import Mention, Related, altered, mentions
+from app.unanswerable import Alike, Mention, Related, altered, mentions
 from model.encoder import MiniLMEncoder
 from model.training.groups import MinedGroup
 from retriever.chunking import WordPieceCounter, split
@@ -30,13 +33,16 @@ from retriever.types import Hit, Passage
 Search = Callable[[str, int, Sequence[str] | None], list[int]]
 """(query, how many, documents to look in) -> keys of passages, best first."""
 
-Way = Literal["answered", "missing", "altered", "cut"]
+Way = Literal["answered", "missing", "elsewhere", "altered", "cut"]
 WAYS: dict[Way, float] = {  # how groups are made, and how often
-    "answered": 0.70,
-    "missing": 0.09,  # the passage that answers was not retrieved
+    "answered": 0.62,
+    "missing": 0.06,  # the passage that answers was not retrieved
+    "elsewhere": 0.12,  # nor it; instead the one that answers the most similar question of the article
     "altered": 0.14,  # the question asks for something else about the same
-    "cut": 0.07,  # the passage lacks the sentence that answers
+    "cut": 0.06,  # the passage lacks the sentence that answers
 }
+SIMILAR = 8  # questions kept for each, most similar first
+SAME = 0.9  # the cosine from which on two questions are taken for one
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 2, 8
 ALONE = 0.5  # the share of groups of one text alone, as a short inline text is read
@@ -71,8 +77,11 @@ class Corpus:
     articles: dict[str, Article]
     passages: dict[int, Passage]
     questions: list[Question]
+    similar: dict[str, list[Question]]  # by the question's id, of the same article, most similar first
+    repeated: set[str]  # ids of questions that are asked of their article more than once, in nearly the same words
     count: WordPieceCounter
     related: Related
+    alike: Alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +99,7 @@ class _Excerpt:
         return self.start < span[1] and span[0] < self.end
 
 
-def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Related) -> Corpus:
+def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Related, encode: Encode) -> Corpus:
     """Files in SQuAD's format, each article whole, a paragraph a line."""
     articles: dict[str, Article] = {}
     passages: dict[int, Passage] = {}
@@ -125,7 +134,33 @@ def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Relat
             )
             for start, paragraph in zip(starts, data["paragraphs"], strict=False):
                 questions.extend(_questions(paragraph, article=name, offset=start))
-    return Corpus(articles=articles, passages=passages, questions=questions, count=count, related=related)
+    similar, repeated = _similar(questions, encode)
+    return Corpus(
+        articles=articles,
+        passages=passages,
+        questions=questions,
+        similar=similar,
+        repeated=repeated,
+        count=count,
+        related=related,
+        alike=LikeNames(encode),
+    )
+
+
+def _similar(questions: Sequence[Question], encode: Encode) -> tuple[dict[str, list[Question]], set[str]]:
+    """The most similar other questions of the same article, by their vectors, and those that another repeats."""
+    found: dict[str, list[Question]] = {}
+    repeated = set()
+    for _, asked in groupby(questions, key=lambda question: question.article):
+        row = list(asked)
+        vectors = encode([question.text for question in row])
+        likeness = vectors @ vectors.T
+        np.fill_diagonal(likeness, -1.0)
+        repeated |= {question.id for question, most in zip(row, likeness.max(axis=1), strict=True) if most >= SAME}
+        likeness[likeness >= SAME] = -1.0
+        for question, order in zip(row, np.argsort(-likeness, axis=1, kind="stable"), strict=True):
+            found[question.id] = [row[at] for at in order[: min(SIMILAR, len(row) - 1)]]
+    return found, repeated
 
 
 def groups(
@@ -155,14 +190,31 @@ def _group(
     if question.answers and not gold:
         return None
     way: Way = chance.choices(list(WAYS), weights=list(WAYS.values()))[0] if gold else "missing"
+    if question.id in corpus.repeated and gold and way != "cut":
+        way = "answered"  # another passage may well answer what is asked so often
     kept = corpus.passages[chance.choice(sorted(gold))] if gold and way != "missing" else None
     text = question.text
     if kept is not None and way == "altered":
-        text = altered(text, passage=kept.text, others=article.mentions, related=corpus.related, chance=chance) or text
+        text = (
+            altered(
+                text,
+                passage=kept.text,
+                others=article.mentions,
+                related=corpus.related,
+                alike=corpus.alike,
+                chance=chance,
+            )
+            or text
+        )
     others = _others(corpus, question, text, search, chance, avoid=gold)
+    about = question
+    if way == "elsewhere":
+        kept = None
+        about, first = next(_elsewhere(corpus, question, avoid=gold), (question, None))
+        others = others if first is None else chain([first], (passage for passage in others if passage != first))
     if chance.random() < alone:
         shown = kept or next(others, None)
-        excerpts = [] if shown is None else [_surroundings(corpus, shown, question, chance)]
+        excerpts = [] if shown is None else [_surroundings(corpus, shown, about, chance)]
     else:
         size = chance.randint(FEWEST, MOST)
         chosen = ([kept] if kept is not None else []) + list(islice(others, size - (kept is not None)))
@@ -172,9 +224,10 @@ def _group(
     if way == "cut":
         texts = [_without(text, it, question) for text, it in zip(texts, excerpts, strict=True)]
     strings = [article.text[start:end] for start, end in question.answers]
-    if not any(texts) or (way in ("cut", "missing") and any(string in text for string in strings for text in texts)):
+    without = way in ("cut", "missing", "elsewhere")
+    if not any(texts) or (without and any(string in text for string in strings for text in texts)):
         return None
-    answered = way not in ("cut", "missing") and text == question.text
+    answered = not without and text == question.text
     places = [
         (index, start - excerpt.start, end - excerpt.start)
         for index, excerpt in enumerate(excerpts)
@@ -188,6 +241,16 @@ def _group(
         answers=places,
         relevant=sorted({index for index, _, _ in places}),
     )
+
+
+def _elsewhere(corpus: Corpus, question: Question, *, avoid: set[int]) -> Iterator[tuple[Question, Passage]]:
+    """Similar questions, with passages that answer them and not this one."""
+    article = corpus.articles[question.article]
+    strings = [article.text[start:end] for start, end in question.answers]
+    for other in corpus.similar[question.id]:
+        for passage in (passage for span in other.answers for passage in _holding(article.passages, span)):
+            if passage.key not in avoid and not any(string in passage.text for string in strings):
+                yield other, passage
 
 
 def _surroundings(corpus: Corpus, passage: Passage, question: Question, chance: random.Random) -> _Excerpt:
@@ -302,7 +365,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("train", "validation"), default=None, help="one of the two files")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    corpus = read_squad(options.set, count=MiniLMEncoder.load().count_word_pieces, related=RelatedWords())
+    encoder = MiniLMEncoder.load()
+    corpus = read_squad(
+        options.set, count=encoder.count_word_pieces, related=RelatedWords(), encode=encoder.encode_queries
+    )
     chance = random.Random(options.seed)  # noqa: S311 - not a secret
     held = held_out(corpus.articles, options.validation)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,18 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
 Kind = Literal["year", "number", "name"]
 Related = Callable[[str], Sequence[str]]
 """A word -> words of like kind and another meaning, nearest first."""
+Alike = Callable[[str, Sequence[str]], Sequence[str]]
+"""A name, others -> the others, those first that name a thing of like kind."""
 
 MOST_RELATED = 24
+MOST_ALIKE = 6  # a person's name is to be replaced by a person's: farther ones make questions that nobody would ask
+SHORTEST_NAME = 3
 
 _NAME = re.compile(r"\b[A-Z][\w-]*(?:\s(?:(?:of|of the|de|van|von)\s)?[A-Z][\w-]*)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:\n\"“])\s*$")
@@ -73,19 +78,23 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def altered(
-    question: str, *, passage: str, others: Sequence[Mention], related: Related, chance: random.Random
+    question: str, *, passage: str, others: Sequence[Mention], related: Related, alike: Alike, chance: random.Random
 ) -> str | None:
     """The question changed in one of these ways, by chance; None where none of them can be taken.
 
-    What the passage does not answer any more may still be full of the passage's own words: a third of the swaps put in
-    a name or number that stands in the passage too.
+    What the passage does not answer any more may still be full of the passage's own words: near half of the swaps put
+    in a name or number that stands in the passage too.
     """
+
+    def swap(*, inside: bool) -> str | None:
+        return swapped(question, passage=passage, others=others, alike=alike, inside=inside, chance=chance)
+
     ways: list[tuple[float, Callable[[], str | None]]] = [
-        (0.35, lambda: swapped(question, passage=passage, others=others, inside=False, chance=chance)),
-        (0.20, lambda: swapped(question, passage=passage, others=others, inside=True, chance=chance)),
-        (0.25, lambda: replaced(question, passage=passage, related=related, chance=chance)),
-        (0.15, lambda: opposite(question, chance=chance)),
-        (0.05, lambda: negated(question)),
+        (0.30, lambda: swap(inside=False)),
+        (0.25, lambda: swap(inside=True)),
+        (0.15, lambda: replaced(question, passage=passage, related=related, chance=chance)),
+        (0.20, lambda: opposite(question, chance=chance)),
+        (0.10, lambda: negated(question)),
     ]
     while ways:
         way = chance.choices(ways, weights=[weight for weight, _ in ways])[0]
@@ -97,9 +106,15 @@ def altered(
 
 
 def swapped(
-    question: str, *, passage: str, others: Sequence[Mention], inside: bool, chance: random.Random
+    question: str,
+    *,
+    passage: str,
+    others: Sequence[Mention],
+    alike: Alike,
+    inside: bool,
+    chance: random.Random,
 ) -> str | None:
-    """The question with one of its names or numbers replaced by another of its kind.
+    """The question with one of its names or numbers replaced by another of its kind: a like name, a near number.
 
     The other stands in the passage with `inside`, nowhere in it without. None where the question has none that stands
     in the passage, or `others` offers nothing to put in its place.
@@ -109,8 +124,12 @@ def swapped(
     for mention in here:
         fitting = sorted({it.text for it in others if it.kind == mention.kind and (it.text in passage) is inside})
         fitting = [text for text in fitting if text not in question and not _share_a_word(text, mention.text)]
-        if fitting:
-            return question[: mention.start] + chance.choice(fitting) + question[mention.end :]
+        if mention.kind == "name":
+            near = alike(mention.text, [text for text in fitting if len(text) >= SHORTEST_NAME])
+        else:
+            near = sorted(fitting, key=lambda text, one=_value(mention.text): abs(log(_value(text) / one)))  # type: ignore[misc]
+        if near:
+            return question[: mention.start] + chance.choice(near[:MOST_ALIKE]) + question[mention.end :]
     return None
 
 
@@ -155,6 +174,11 @@ def opposite(question: str, *, chance: random.Random) -> str | None:
     other = _OPPOSITE[place.group().casefold()]
     other = other.capitalize() if place.group()[0].isupper() else other
     return question[: place.start()] + other + question[place.end() :]
+
+
+def _value(number: str) -> float:
+    """How large a number of `_NUMBER` or `_YEAR` is, above 0."""
+    return float(re.sub(r"[.,](?=.*[.,])|,", "", number)) + 0.5
 
 
 def _share_a_word(one: str, other: str) -> bool:

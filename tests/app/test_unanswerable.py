@@ -1,10 +1,15 @@
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from app.unanswerable import altered, mentions, negated, opposite, replaced, swapped
 
 TEXT = "The Mill of Leith was built in 1871 by Ada Crane. It had 3,400 stones. Burke sold it in 1903."
+
+
+def as_given(_: str, others: Sequence[str]) -> Sequence[str]:
+    return others
 
 
 def test_years_numbers_and_names_are_told_apart() -> None:
@@ -18,18 +23,63 @@ def test_years_numbers_and_names_are_told_apart() -> None:
 def test_a_swap_puts_in_another_of_the_same_kind_that_the_passage_does_not_have() -> None:
     others = list(mentions("Then came John Moore in 1950 with 12 men and Ada Crane in 1871."))
     changed = {
-        swapped("Who built it in 1871?", passage=TEXT, others=others, inside=False, chance=random.Random(seed))
+        swapped(
+            "Who built it in 1871?",
+            passage=TEXT,
+            others=others,
+            inside=False,
+            alike=as_given,
+            chance=random.Random(seed),
+        )
         for seed in range(5)
     }
     assert changed == {"Who built it in 1950?"}
-    outside = swapped("What did Ada Crane build?", passage=TEXT, others=others, inside=False, chance=random.Random(0))
+    outside = swapped(
+        "What did Ada Crane build?", passage=TEXT, others=others, inside=False, alike=as_given, chance=random.Random(0)
+    )
     assert outside == "What did John Moore build?"
 
 
 def test_a_swap_inside_the_passage_leaves_only_words_that_stand_there() -> None:
     others = list(mentions(TEXT))
-    changed = swapped("Who built it in 1871?", passage=TEXT, others=others, inside=True, chance=random.Random(0))
+    changed = swapped(
+        "Who built it in 1871?", passage=TEXT, others=others, inside=True, alike=as_given, chance=random.Random(0)
+    )
     assert changed == "Who built it in 1903?"
+
+
+def test_a_swap_puts_in_the_likest_names_and_the_nearest_numbers() -> None:
+    names = "Then came " + " and ".join(f"Mx{letter * 3}" for letter in "abcdefghij") + "."
+    numbers = "In " + " and ".join(map(str, range(1801, 1821))) + "."
+    chances = [random.Random(seed) for seed in range(60)]
+
+    def backwards(_: str, others: Sequence[str]) -> Sequence[str]:
+        return sorted(others, reverse=True)
+
+    found = {
+        swapped(
+            "What did Ada Crane build?",
+            passage=TEXT,
+            others=list(mentions(names)),
+            alike=backwards,
+            inside=False,
+            chance=chance,
+        )
+        for chance in chances
+    }
+    assert found == {f"What did Mx{letter * 3} build?" for letter in "efghij"}
+    years = {
+        swapped(
+            "Who built it in 1871?",
+            passage=TEXT,
+            others=list(mentions(numbers)),
+            alike=backwards,
+            inside=False,
+            chance=chance,
+        )
+        for chance in chances
+    }
+    assert years == {f"Who built it in {year}?" for year in range(1815, 1821)}
 
 
 def test_an_ordinary_word_becomes_a_related_one_that_the_passage_does_not_have() -> None:
@@ -51,6 +101,7 @@ def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherw
             passage=TEXT,
             others=list(mentions(TEXT + " Then in 1950.")),
             related=lambda it: ("captain",) if it == "owner" else (),
+            alike=as_given,
             chance=random.Random(seed),
         )
         for seed in range(60)
@@ -63,13 +114,23 @@ def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherw
         "Who was the first owner after 1871?",
         "Who was not the first owner before 1871?",
     }
-    assert altered("Which?", passage=TEXT, others=[], related=lambda _: (), chance=random.Random(0)) is None
+    assert (
+        altered("Which?", passage=TEXT, others=[], related=lambda _: (), alike=as_given, chance=random.Random(0))
+        is None
+    )
 
 
 @pytest.mark.parametrize("question", ["Who built it?", "Who built it in 1999?"])
 def test_nothing_is_swapped_that_the_passage_does_not_hold(question: str) -> None:
     assert (
-        swapped(question, passage=TEXT, others=list(mentions("In 1950.")), inside=False, chance=random.Random(0))
+        swapped(
+            question,
+            passage=TEXT,
+            others=list(mentions("In 1950.")),
+            inside=False,
+            alike=as_given,
+            chance=random.Random(0),
+        )
         is None
     )
 
