@@ -38,6 +38,7 @@ from app.schemas import (
     MeasuredInterval,
     RollbackReply,
 )
+from retriever.dense import DenseIndex
 from retriever.errors import Conflict, NotFound
 from retriever.hybrid import Candidates, HybridRetriever
 from retriever.store import DEFAULT_COLLECTION, Embedded, Job, Store
@@ -64,7 +65,7 @@ class Progress(Protocol):
         """Report; raises Cancelled and Stopping."""
 
 
-class _Budget:
+class Budget:
     """The seconds that a run may take, told to its job as they pass."""
 
     def __init__(self, seconds: float, context: Progress) -> None:
@@ -72,10 +73,12 @@ class _Budget:
 
     @property
     def seconds(self) -> float:
+        """All of them."""
         return self._seconds
 
     @property
     def spent(self) -> float:
+        """Those that have passed."""
         return time.monotonic() - self._started
 
     def left(self, until: float, *, force: bool = False) -> bool:
@@ -104,14 +107,18 @@ class Adapting:
             if number is not None and current is not None and current.facts.get("job") == job.id:
                 self._tunings.take_up(job.tenant, name, number)
                 return dict(current.facts["result"])  # promoted, and killed before it could say so
-            budget = _Budget(float(job.payload["budget_seconds"]), context)
-            run = _Run(self._store, self._retriever, self._encoders, budget, job, current)
+            run = self.begin(job, context, current)
             tuning, result = run.adapt()
-            budget.left(1.0, force=True)  # the last moment at which cancelling it changes anything
+            run.budget.left(1.0, force=True)  # the last moment at which cancelling it changes anything
             if tuning is not None and number is not None:
                 facts = {"job": job.id, "result": result.model_dump(mode="json")}
                 self._promote(job.tenant, name, number, replace(tuning, facts=facts), run.embedded(tuning))
             return result.model_dump(mode="json")
+
+    def begin(self, job: Job, context: Progress, current: Tuning | None) -> "Run":
+        """An adaptation of a collection that is searched by `current`; nothing is promoted by it alone."""
+        budget = Budget(float(job.payload["budget_seconds"]), context)
+        return Run(self._store, self._retriever, self._encoders, budget, job, current)
 
     def _promote(self, tenant: str, name: str, number: int, tuning: Tuning, embedded: Embedded | None) -> None:
         """Promote, with what was added to the collection since its passages were embedded."""
@@ -139,7 +146,7 @@ class Adapting:
                 self._running.discard(number)
 
 
-class _Run:
+class Run:
     """One adaptation, from the collection to what it has learned and how that was judged."""
 
     def __init__(
@@ -147,11 +154,12 @@ class _Run:
         store: Store,
         retriever: HybridRetriever,
         encoders: Encoders,
-        budget: _Budget,
+        budget: Budget,
         job: Job,
         current: Tuning | None,
     ) -> None:
-        self._store, self._retriever, self._encoders, self._budget = store, retriever, encoders, budget
+        self.budget = budget
+        self._store, self._retriever, self._encoders = store, retriever, encoders
         self._tenant, self._name = job.tenant, str(job.payload["collection"])
         self._given = [Given(**one) for one in job.payload.get("questions") or ()]
         self._mode = str(job.payload.get("mode", "query"))
@@ -160,6 +168,7 @@ class _Run:
             current = None  # of other vectors: searches do not go by it
         self._before = current or Tuning(encoder=self._encoder.version, queries=retriever.asked, mix=retriever.mix)
         self._trial: Trial | None = None
+        self.chosen: Tuning | None = None  # what was judged, promoted or not
 
     def adapt(self) -> tuple[Tuning | None, AdaptResult]:
         """The tuning to promote, None where it is not better beyond chance, and the result of the job."""
@@ -176,6 +185,7 @@ class _Run:
         except NotTried as error:
             return None, self._result((0, 0, unusable), [], before, str(error))
         chosen, used = self._choose(questions.choose, before, tried)
+        self.chosen = chosen
         rows = self._judge(questions.judge, before, chosen)
         promoted, reason = _verdict(rows)
         if chosen.version == before.version:
@@ -187,12 +197,16 @@ class _Run:
         """The vectors that come with a tuning; None where the store has them already."""
         return self._trial.embedded if self._trial is not None and self._is_trial(tuning) else None
 
+    def own(self, tuning: Tuning) -> DenseIndex | None:
+        """The index in memory of a tuning whose vectors are not in the store yet."""
+        return self._trial.index if self._trial is not None and self._is_trial(tuning) else None
+
     def _is_trial(self, tuning: Tuning) -> bool:
         return self._trial is not None and tuning.layers is self._trial.tuning.layers
 
     def _try_encoder(self, questions: Questions) -> tuple[Tuning | None, int]:
         """An encoder of the collection's own, and how many questions it learned from. Raises NotTried."""
-        trying = Trying(self._store, self._encoders, self._budget)
+        trying = Trying(self._store, self._encoders, self.budget)
         self._trial = trying.run(self._tenant, self._name, questions.learn, self._before)
         return self._trial.tuning, self._trial.learned
 
@@ -204,7 +218,7 @@ class _Run:
         encode = self._encoders.of(self._before, "bulk").encode_queries if own else self._retriever.encode_queries
         vectors: list[Any] = []
         for at in range(0, len(questions.learn), SLICE):
-            if not self._budget.left(ENCODED):
+            if not self.budget.left(ENCODED):
                 break
             texts = [one.text for one in questions.learn[at : at + SLICE]]
             vectors.extend(encode(texts))
@@ -215,7 +229,7 @@ class _Run:
         positive = np.array([place[min(one.relevant)] for one in questions.learn[: len(vectors)]], dtype=np.int64)
         passages = np.stack([questions.vectors[key] for key in keys]).astype(np.float32)
         down, up = fit_query_map(
-            np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self._budget.left(TRAINED)
+            np.stack(vectors), passages, positive, steps=STEPS, report=lambda _: self.budget.left(TRAINED)
         )
         return replace(self._before, map=QueryMap(down=down, up=up)), len(vectors)
 
@@ -230,7 +244,7 @@ class _Run:
         until = CHOSEN_FULL if self._mode == "full" else CHOSEN
         scores: dict[tuple[int, Mix], dict[str, list[float]]] = {}
         for one in asked:
-            if not self._budget.left(until):
+            if not self.budget.left(until):
                 break
             for number, tuning in enumerate(tried):
                 candidates = self._candidates(one, tuning)
@@ -258,7 +272,7 @@ class _Run:
         """For each question its kind and [nDCG before, after, recall before, after]."""
         rows = []
         for number, one in enumerate(asked):
-            if not self._budget.left(1.0) and number >= FEWEST_JUDGED:
+            if not self.budget.left(1.0) and number >= FEWEST_JUDGED:
                 break
             rankings = [
                 self._retriever.ranking(self._candidates(one, way), way.mix, k=DEPTH) for way in (before, after)
@@ -268,8 +282,9 @@ class _Run:
         return rows
 
     def _candidates(self, one: Asked, tuning: Tuning) -> Candidates:
-        own = self._trial.index if self._trial is not None and self._is_trial(tuning) else None
-        return self._retriever.candidates(self._tenant, one.text, collection=self._name, tuning=tuning, own=own)
+        return self._retriever.candidates(
+            self._tenant, one.text, collection=self._name, tuning=tuning, own=self.own(tuning)
+        )
 
     def _result(
         self,
@@ -297,7 +312,7 @@ class _Run:
             kinds={kind: _kind([row for each, row in rows if each == kind]) for kind in kinds},
             mix=AdaptedMix(**vars(after.mix), map=after.map is not None, encoder=after.layers is not None),
             questions=AdaptCounts(learned=learned, chosen=chosen, judged=len(rows), unusable=unusable),
-            seconds=round(self._budget.spent, 2),
+            seconds=round(self.budget.spent, 2),
             peak_memory_mb=_peak_memory_mb(),
         )
 

@@ -7,9 +7,7 @@ to believe of it.
 """
 
 import argparse
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,8 @@ import numpy as np
 from app import local, terminal
 from app.evaluation.fused import reciprocal_ranks
 from app.evaluation.ranking import ndcg_at, recall_at
-from app.evaluation.target import TENANT, BulkUpload, LecternTarget
+from app.evaluation.target import TENANT
+from app.grouped_set import GroupedSet, ingested
 from app.settings import Settings, load_settings
 from app.wiring import build
 from retriever.hybrid import Candidates, HybridRetriever
@@ -30,32 +29,8 @@ if TYPE_CHECKING:
 GRID = (0.0, 0.25, 0.5, 1.0)
 WEIGHTS = (0.3, 0.4, 0.5)
 DEPTH = 10
-HALF = 0.5  # of the shorter of the two: how much a passage of ours and one of the set must share to be the same
 COLLECTION = "fusion"
 Rank = Callable[[Candidates], Sequence[int]]
-Span = tuple[int, int, int]  # document, start, end
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupedSet:
-    """Documents as passages in order; each question with the spans that answer it, and whether it is held out."""
-
-    documents: Mapping[int, str]
-    questions: Sequence[tuple[str, tuple[Span, ...], bool]]
-
-    @classmethod
-    def read(cls, path: Path) -> "GroupedSet":
-        """A blank line stands between the passages of a document."""
-        data = json.loads(path.read_text(encoding="utf-8"))
-        documents: dict[int, str] = {}
-        spans: list[Span] = []
-        for group, text in zip(data["group"], data["passages"], strict=True):
-            before = f"{documents[group]}\n\n" if group in documents else ""
-            documents[group] = before + text
-            spans.append((group, len(before), len(before) + len(text)))
-        rows = zip(data["queries"], data["positive"], data["held"], strict=True)
-        asked = [(query, tuple(spans[place] for place in positive), held) for query, positive, held in rows if positive]
-        return cls(documents=documents, questions=asked)
 
 
 def ways() -> dict[str, Rank]:
@@ -71,31 +46,18 @@ def ways() -> dict[str, Rank]:
 
 def compare(lectern: "Lectern", data: GroupedSet) -> dict[str, dict[str, list[float]]]:
     """way -> [nDCG@10, recall@5] in percent, of the questions to choose by (`chosen`) and of those held out."""
-    uploads = [BulkUpload(key=str(group), text=text) for group, text in data.documents.items()]
-    key_of = LecternTarget(lectern).upload_all(uploads, collection=COLLECTION, progress=lambda _: None)
-    passages: dict[int, list[tuple[int, int, int]]] = {}
-    found = lectern.store.visible_passages(TENANT, list(key_of), encoder=lectern.encoder.version)
-    for passage, _ in found:
-        place = (passage.start, passage.end, passage.key)
-        passages.setdefault(int(key_of[str(passage.document_id)]), []).append(place)
     rows: dict[str, dict[str, list[list[float]]]] = {name: {"chosen": [], "held": []} for name in ways()}
-    for query, spans, held in data.questions:
-        relevant = {
-            str(key): 1 for group, start, end in spans for a, b, key in passages[group] if _same(start, end, a, b)
-        }
-        candidates = lectern.retriever.candidates(TENANT, query[:2_000], collection=COLLECTION, tuning=None)
+    for asked in ingested(lectern, data, collection=COLLECTION):
+        relevant = {str(key): 1 for key in asked.relevant}
+        candidates = lectern.retriever.candidates(TENANT, asked.text, collection=COLLECTION, tuning=None)
         for name, rank in ways().items():
             ranking = [str(key) for key in rank(candidates)]
             measured = [100 * ndcg_at(ranking, relevant, DEPTH), 100 * recall_at(ranking, relevant, 5)]
-            rows[name]["held" if held else "chosen"].append(measured)
+            rows[name]["held" if asked.held else "chosen"].append(measured)
     return {
         name: {part: np.mean(values, axis=0).tolist() for part, values in parts.items() if values}
         for name, parts in rows.items()
     }
-
-
-def _same(start: int, end: int, a: int, b: int) -> bool:
-    return min(end, b) - max(start, a) >= HALF * min(end - start, b - a)
 
 
 def main(arguments: Sequence[str] | None = None, *, make: Callable[[Settings], "Lectern"] = build) -> None:

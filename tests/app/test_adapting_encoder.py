@@ -224,13 +224,13 @@ def test_what_comes_while_the_encoder_is_judged_is_embedded_before_it_takes_over
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(client)
-    judge = adapting._Run._judge
+    judge = adapting.Run._judge
 
     def add_and_judge(run: Any, *arguments: Any) -> Any:
         put(client, "lamp", ONE)
         return judge(run, *arguments)
 
-    monkeypatch.setattr(adapting._Run, "_judge", add_and_judge)
+    monkeypatch.setattr(adapting.Run, "_judge", add_and_judge)
     result = adapt(client, mode="full", questions=questions())["result"]
     assert result["promoted"], result
     reply = dense(client, ONE)
@@ -244,7 +244,7 @@ def test_a_run_that_is_cancelled_leaves_the_old_encoder_and_not_one_vector(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     fill(client)
-    owner, name = {"trained": (encoder_trial.Trying, "_embedded"), "judged": (adapting._Run, "_judge")}[moment]
+    owner, name = {"trained": (encoder_trial.Trying, "_embedded"), "judged": (adapting.Run, "_judge")}[moment]
     whole = getattr(owner, name)
 
     def cancelled(*arguments: Any) -> Any:

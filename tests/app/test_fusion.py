@@ -5,7 +5,7 @@ import pytest
 
 from app import fusion
 from app.evaluation.fused import reciprocal_ranks
-from app.fusion import GroupedSet
+from app.grouped_set import GroupedSet
 from retriever.hybrid import Candidates
 
 

@@ -193,7 +193,7 @@ MIGRATING: dict[str, Callable[[Passing], None]] = {
 }
 REINDEXING = {point: SERVING[point] for point in SERVING if point.startswith("index ")}
 ADAPTING: dict[str, Callable[[Passing], None]] = {
-    "learned, before it is judged": lambda p: before(adapting._Run, "_judge", p),
+    "learned, before it is judged": lambda p: before(adapting.Run, "_judge", p),
     "promoted, before the job is over": lambda p: after(Tunings, "promote", p),
 }
 ADAPTING_FULLY: dict[str, Callable[[Passing], None]] = {
