@@ -51,7 +51,7 @@ MOST_PASSAGES = 20_000  # that questions are made of; all are searched
 FEWEST_JUDGED = 40  # questions: below it nothing can be told from chance
 ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
 STEPS = 600
-NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0)
+NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 WEIGHTS = (0.2, 0.3, 0.5, 0.6)  # tried where users gave questions: made ones repeat the passages' words too well
 ENCODED, TRAINED, CHOSEN = 0.2, 0.3, 0.65  # shares of the budget by which each step is over
 CHOSEN_FULL = 0.9  # where passages are embedded anew; what comes before is in app/encoder_trial.py
@@ -184,13 +184,12 @@ class Run:
             tried, learned = self._try_encoder(questions) if self._mode == "full" else self._fit(questions)
         except NotTried as error:
             return None, self._result((0, 0, unusable), [], before, str(error))
-        chosen, used = self._choose(questions.choose, before, tried)
+        ways, used = self._choose(questions.choose, before, tried)
+        rankings = self._judge(questions.judge, [before, *ways])
+        place, promoted, reason = _decided(rankings, len(ways))
+        chosen = [before, *ways][place]
         self.chosen = chosen
-        rows = self._judge(questions.judge, before, chosen)
-        promoted, reason = _verdict(rows)
-        if chosen.version == before.version:
-            promoted, reason = False, "nothing better was found than what the collection is searched by"
-        result = self._result((learned, used, unusable), rows, chosen, reason, promoted=promoted)
+        result = self._result((learned, used, unusable), _beside(rankings, 0, place), chosen, reason, promoted=promoted)
         return (chosen if promoted else None), result
 
     def embedded(self, tuning: Tuning) -> Embedded | None:
@@ -233,8 +232,12 @@ class Run:
         )
         return replace(self._before, map=QueryMap(down=down, up=up)), len(vectors)
 
-    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[Tuning, int]:
-        """The best of all ways on these questions, and how many they were; what is there now, if nothing is better."""
+    def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[list[Tuning], int]:
+        """What to judge, and by how many questions it was chosen: the best mix, and the best with what was learned.
+
+        A mix has to be better here than what is there now, but for a chance of one in ten, and what was learned better
+        than such a mix: learned from made questions, it does better on others of their making than on real ones.
+        """
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
         mixes = [
@@ -251,34 +254,23 @@ class Run:
                 for mix in {before.mix, *mixes}:
                     ranking = self._retriever.ranking(candidates, mix, k=DEPTH)
                     scores.setdefault((number, mix), {}).setdefault(one.kind, []).append(_ndcg(ranking, one))
-        unchanged = (0, before.mix)
-        # Every kind counts the same, however many of it there are; equals go to what changes nothing, or little.
-        best = max(
-            scores,
-            key=lambda way: (
-                round(float(np.mean([np.mean(values) for values in scores[way].values()])), 6),
-                way == unchanged,
-                -way[0],
-                -way[1].nearby - way[1].whole,
-            ),
-            default=unchanged,
-        )
-        if best == unchanged or not _surely(scores[best], scores[unchanged]):
-            best = unchanged
-        used = sum(map(len, scores.get(unchanged, {}).values()))
-        return replace(tried[best[0]], mix=best[1], facts={}), used
+        standing = unchanged = (0, before.mix)
+        ways = []
+        for number in range(len(tried) if scores else 0):
+            best = _best({way: of_kinds for way, of_kinds in scores.items() if way[0] == number}, unchanged)
+            if best != standing and _surely(scores[best], scores[standing]):
+                standing = best
+                ways.append(replace(tried[number], mix=best[1], facts={}))
+        return ways, sum(map(len, scores.get(unchanged, {}).values()))
 
-    def _judge(self, asked: Sequence[Asked], before: Tuning, after: Tuning) -> list[tuple[str, list[float]]]:
-        """For each question its kind and [nDCG before, after, recall before, after]."""
+    def _judge(self, asked: Sequence[Asked], ways: Sequence[Tuning]) -> "_Judged":
+        """For each question its kind and [nDCG, recall] of each way."""
         rows = []
         for number, one in enumerate(asked):
             if not self.budget.left(1.0) and number >= FEWEST_JUDGED:
                 break
-            rankings = [
-                self._retriever.ranking(self._candidates(one, way), way.mix, k=DEPTH) for way in (before, after)
-            ]
-            measured = [_ndcg(ranking, one) for ranking in rankings] + [_recall(ranking, one) for ranking in rankings]
-            rows.append((one.kind, measured))
+            rankings = [self._retriever.ranking(self._candidates(one, way), way.mix, k=DEPTH) for way in ways]
+            rows.append((one.kind, [(_ndcg(ranking, one), _recall(ranking, one)) for ranking in rankings]))
         return rows
 
     def _candidates(self, one: Asked, tuning: Tuning) -> Candidates:
@@ -315,6 +307,48 @@ class Run:
             seconds=round(self.budget.spent, 2),
             peak_memory_mb=_peak_memory_mb(),
         )
+
+
+_Judged = Sequence[tuple[str, Sequence[tuple[float, float]]]]
+"""Each question's kind, and (nDCG, recall) of each way."""
+
+
+def _beside(judged: _Judged, one: int, other: int) -> list[tuple[str, list[float]]]:
+    """For each question its kind and [nDCG of one, of the other, recall of one, of the other]."""
+    return [(kind, [ways[one][0], ways[other][0], ways[one][1], ways[other][1]]) for kind, ways in judged]
+
+
+def _decided(judged: _Judged, count: int) -> tuple[int, bool, str]:
+    """Which of `count` ways (1 and on; 0 is what is there now) takes over, or was judged last; whether it does; why.
+
+    Each has to be better than what is there now and than the best one before it.
+    """
+    standing, reason = 0, "nothing better was found than what the collection is searched by"
+    for place in range(1, count + 1):
+        verdicts = [_verdict(_beside(judged, other, place)) for other in sorted({0, standing})]
+        refused = next((why for passed, why in verdicts if not passed), None)
+        if refused is None:
+            standing, reason = place, verdicts[0][1]
+        elif not standing:
+            reason = refused
+    return (standing or count), standing > 0, reason
+
+
+def _best(
+    scores: Mapping[tuple[int, Mix], Mapping[str, Sequence[float]]], unchanged: tuple[int, Mix]
+) -> tuple[int, Mix]:
+    """The way of the highest mean over kinds, which count the same however many of each there are.
+
+    Equals go to what changes nothing, or little.
+    """
+    return max(
+        scores,
+        key=lambda way: (
+            round(float(np.mean([np.mean(values) for values in scores[way].values()])), 6),
+            way == unchanged,
+            -way[1].nearby - way[1].whole,
+        ),
+    )
 
 
 def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from app import cli
 from app.adaptation_sets import GIVEN, Given, make_questions
 from app.adapted import ASSET
-from app.adapting import _verdict
+from app.adapting import _decided, _verdict
 from app.main import create_app
 from app.settings import Settings
 from retriever.types import Passage
@@ -376,3 +376,25 @@ def test_enough_questions_of_users_decide_alone() -> None:
     made = rows("topic", [0.2] * 60, [0.9] * 60)
     assert _verdict([*made, *rows(GIVEN, [0.5] * 39, [0.5] * 39)])[0]
     assert not _verdict([*made, *rows(GIVEN, [0.5] * 40, [0.5] * 40)])[0]
+
+
+def test_what_was_learned_takes_over_only_where_it_beats_the_mix_alone_too() -> None:
+    chance = random.Random(0)
+
+    def judged(*gains: float) -> list[tuple[str, list[tuple[float, float]]]]:
+        """400 questions by what is there now, and by ways that are better by so much."""
+        rows = []
+        for _ in range(400):
+            now = chance.uniform(0.3, 0.5)
+            ways = [now, *(now + gain + chance.uniform(-0.1, 0.1) for gain in gains)]
+            rows.append(("question", [(each, each) for each in ways]))
+        return rows
+
+    better = "nDCG@10 is higher beyond chance"
+    assert _decided(judged(), 0) == (0, False, "nothing better was found than what the collection is searched by")
+    assert _decided(judged(0.0), 1) == (1, False, "the difference in nDCG@10 may be chance")
+    assert _decided(judged(0.05), 1) == (1, True, better)
+    assert _decided(judged(0.05, 0.1), 2) == (2, True, better)
+    assert _decided(judged(0.05, 0.05), 2) == (1, True, better), "the mix alone does as well"
+    assert _decided(judged(0.0, 0.05), 2) == (2, True, better)
+    assert _decided(judged(-0.05, -0.05), 2) == (2, False, "nDCG@10 is lower on questions of the kind 'question'")
