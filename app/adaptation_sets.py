@@ -5,7 +5,10 @@ learned from either. A collection of few documents is parted by stretches of pas
 
     learn    sentence, keywords             of the one part
     choose   masked, joined                 of the one part
-    judge    question, topic                of the other part
+    judge    question, reworded, topic      of the other part
+
+What is learned from the words of passages finds the same words better. Only where a question says the same in other
+words it shows whether that is more than it takes from those who do not know the words.
 """
 
 import random
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pseudo_questions import PseudoKind, PseudoQuestion, Rarity, pseudo_questions, stretch_questions
+from app.unanswerable import Related
 from retriever.types import Passage
 
 Found = Iterable[tuple[Passage, NDArray[np.float32] | None]]
@@ -25,7 +29,8 @@ Found = Iterable[tuple[Passage, NDArray[np.float32] | None]]
 HELD = 0.3  # of documents, or of stretches, that are judged by
 FEW_DOCUMENTS = 10
 BLOCK = 20  # passages of a stretch, where there are few documents
-MOST_LEARNED, MOST_CHOSEN, MOST_JUDGED = 6_000, 320, 800
+MOST_LEARNED, MOST_CHOSEN, MOST_JUDGED = 6_000, 800, 1_500
+ROUNDS = 4  # times that questions are made of one stretch, each of other words of it
 MOST_PLACES = 10  # an answer that stands in more passages does not tell which is meant
 LEARN: tuple[PseudoKind, ...] = ("sentence", "keywords")  # none that is chosen by: it would choose what learned it
 GIVEN = "given"
@@ -63,8 +68,11 @@ class Questions:
     unusable: int
 
 
-def make_questions(found: Found, given: Sequence[Given], *, seed: int) -> Questions:
-    """All questions of these passages, which are grouped by document and in order. Deterministic by seed."""
+def make_questions(found: Found, given: Sequence[Given], *, related: Related, seed: int) -> Questions:
+    """All questions of these passages, which are grouped by document and in order. Deterministic by seed.
+
+    `related` gives other words for the same, for questions that are reworded.
+    """
     texts: dict[int, str] = {}
     vectors: dict[int, NDArray[np.float32]] = {}
     stretches: dict[tuple[str, int], list[tuple[int, str]]] = {}
@@ -81,14 +89,15 @@ def make_questions(found: Found, given: Sequence[Given], *, seed: int) -> Questi
     known, held = ({key: text for rows in part for key, text in rows} for part in parts)
     learn = _asked(pseudo_questions(known, kinds=LEARN, rarity=rarity, seed=seed))
     choose = _asked(pseudo_questions(known, kinds=("masked",), rarity=rarity, seed=seed + 1))
-    joined = _asked(stretch_questions(parts[0], kind="joined", rarity=rarity, seed=seed))
+    joined = _of_stretches(parts[0], "joined", rarity, seed)
     single = _asked(pseudo_questions(held, kinds=("question",), rarity=rarity, seed=seed))
-    topics = _asked(stretch_questions(parts[1], kind="topic", rarity=rarity, seed=seed))
+    reworded = _asked(pseudo_questions(held, kinds=("reworded",), rarity=rarity, seed=seed, related=related))
+    topics = _of_stretches(parts[1], "topic", rarity, seed)
     return Questions(
         learn=[*asked[0], *_some(learn, MOST_LEARNED, seed)],
         choose=_in_turns([asked[1], _some(choose, MOST_CHOSEN // 2, seed), _some(joined, MOST_CHOSEN // 2, seed)]),
         judge=_in_turns(
-            [asked[2], _some(single, MOST_JUDGED // 2, seed), _some(topics, MOST_JUDGED // 2, seed)],
+            [asked[2], *(_some(kind, MOST_JUDGED // 3, seed) for kind in (single, reworded, topics))],
         ),
         vectors=vectors,
         unusable=unusable,
@@ -133,6 +142,18 @@ def _asked(made: Iterable[PseudoQuestion]) -> list[Asked]:
         for one in made
         if one.text.strip()
     ]
+
+
+def _of_stretches(
+    documents: Sequence[Sequence[tuple[int, str]]], kind: PseudoKind, rarity: Rarity, seed: int
+) -> list[Asked]:
+    """Questions of stretches, some of each more than once; no text twice."""
+    made = (
+        one
+        for number in range(ROUNDS)
+        for one in _asked(stretch_questions(documents, kind=kind, rarity=rarity, seed=seed + number))
+    )
+    return list({one.text: one for one in made}.values())
 
 
 def _some(questions: list[Asked], most: int, seed: int) -> list[Asked]:

@@ -4,6 +4,7 @@
     masked     a sentence without one of its names, numbers or dates: salient spans (Guu et al. 2020, section 3.4)
     keywords   the few words of the passage that the other passages have least
     question   a clause with its name, number or date asked for: "When was the lighthouse built?"
+    reworded   such a question with other words for the same, as people have them: cars for vehicles
     joined     masked sentences of two passages that follow each other: what both together answer
     topic      words that recur in a stretch of passages and are rare elsewhere: where something is talked of
 
@@ -18,10 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.unanswerable import Mention, mentions
+from app.unanswerable import Mention, Related, mentions
 from retriever.sentences import split_sentences
 
-PseudoKind = Literal["sentence", "masked", "keywords", "question", "joined", "topic"]
+PseudoKind = Literal["sentence", "masked", "keywords", "question", "reworded", "joined", "topic"]
 KINDS: tuple[PseudoKind, ...] = ("sentence", "masked", "keywords", "question")  # of one passage
 
 FEWEST_WORDS, MOST_WORDS = 5, 40  # of a sentence: shorter ones say nothing, longer ones are tables and lists
@@ -30,6 +31,8 @@ KEYWORDS = (2, 5)
 STRETCH = (2, 4)  # passages of a topic
 TOPIC_WORDS = (2, 4)
 RARE = math.log(2)  # a keyword stands in fewer than half of the passages
+REWORDED = 0.5  # of the words that have another for the same
+SHORTEST_WORD = 4  # characters of a word that is replaced
 SHORTEST_ANSWER = 2  # characters: "I" is no name, and one digit is seldom what a sentence is about
 
 _WORD = re.compile(r"\w[\w'-]*")
@@ -73,13 +76,23 @@ class Rarity:
 
 
 def pseudo_questions(
-    texts: Mapping[int, str], *, kinds: Sequence[PseudoKind], rarity: Rarity, seed: int
+    texts: Mapping[int, str],
+    *,
+    kinds: Sequence[PseudoKind],
+    rarity: Rarity,
+    seed: int,
+    related: Related = lambda _: (),
 ) -> Iterator[PseudoQuestion]:
-    """At most one question of each kind for each passage, by key; `seed` and the passage alone decide which."""
+    """At most one question of each kind for each passage, by key; `seed` and the passage alone decide which.
+
+    `related` gives other words for the same: without it no question is reworded.
+    """
     for key, text in texts.items():
         for kind in kinds:
             chance = random.Random(f"{seed} {kind} {text}")  # noqa: S311 - a choice, not a secret
             made = _MAKERS[kind](text, rarity, chance)
+            if made is not None and kind == "reworded":
+                made = _reworded(made, related, chance)
             if made is not None:
                 question, sentence, answer = made
                 yield PseudoQuestion(kind=kind, text=question, passage=key, sentence=sentence, answer=answer)
@@ -164,11 +177,30 @@ def _question(text: str, rarity: Rarity, chance: random.Random) -> _Made | None:
     return f"{_ASKS[mention.kind]} {' '.join(clause)}?", (start, end), mention.text
 
 
+def _reworded(made: _Made, related: Related, chance: random.Random) -> _Made | None:
+    """The question with half of its ordinary words replaced, those that can be; None where none was."""
+    question, place, answer = made
+    changed = False
+
+    def other(found: re.Match[str]) -> str:
+        nonlocal changed
+        word = found.group()
+        if len(word) < SHORTEST_WORD or not word.islower() or chance.random() >= REWORDED:
+            return word
+        same = related(word)
+        changed = changed or bool(same)
+        return same[0] if same else word
+
+    text = _WORD.sub(other, question)
+    return (text, place, answer) if changed else None
+
+
 _MAKERS: Mapping[str, Callable[[str, Rarity, random.Random], _Made | None]] = {
     "sentence": _sentence,
     "masked": _masked,
     "keywords": _keywords,
     "question": _question,
+    "reworded": _question,
 }
 
 

@@ -1,4 +1,7 @@
-"""Words of like kind and another meaning, by the encoder's word embeddings: teachers -> nurses, buy -> eat."""
+"""Words of like kind and another meaning, or of one meaning, by the encoder's word embeddings.
+
+teachers -> nurses and buy -> eat between the cosines of OTHERS, children -> kids and built -> constructed in SAME.
+"""
 
 from functools import lru_cache
 
@@ -6,7 +9,8 @@ import numpy as np
 
 from model.encoder import load_tokenizer, word_embeddings
 
-NEAREST, FARTHEST = 0.55, 0.25  # cosines: nearer ones mostly mean the same, farther ones have nothing to do with it
+OTHERS = (0.25, 0.55)  # cosines: nearer ones mostly mean the same, farther ones have nothing to do with it
+SAME = (0.4, 1.0)  # of words that many would use for the same: car and vehicle, kids and children
 SHORTEST = 3
 _STEM = 4  # words that begin with the same letters are forms of each other
 _ENDINGS = ("ing", "ed", "ly", "est", "er", "al", "ic", "tion", "ness", "ity", "s")
@@ -15,7 +19,9 @@ _ENDINGS = ("ing", "ed", "ly", "est", "er", "al", "ic", "tion", "ness", "ity", "
 class RelatedWords:
     """Looks up neighbours among the whole words of the encoder's vocabulary."""
 
-    def __init__(self) -> None:
+    def __init__(self, band: tuple[float, float] = OTHERS) -> None:
+        """`band`: the cosines between which words are related."""
+        self._band = band
         vocabulary = load_tokenizer().get_vocab()
         chosen = sorted(
             (row, word)
@@ -37,7 +43,7 @@ class RelatedWords:
         if row is None:
             return ()
         cosines = self._vectors @ self._vectors[row]
-        near = np.flatnonzero((cosines >= FARTHEST) & (cosines <= NEAREST))
+        near = np.flatnonzero((cosines >= self._band[0]) & (cosines <= self._band[1]))
         near = near[np.lexsort((near, -cosines[near]))]
         found = [self._words[at] for at in near if self._words[at][:_STEM] != word[:_STEM]]
         ending = next((ending for ending in _ENDINGS if word.endswith(ending)), "")

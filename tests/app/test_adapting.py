@@ -301,6 +301,10 @@ def test_the_command_line_adapts_and_takes_back(tmp_path: Path, make_lectern, ca
         assert "line 3: not JSON in UTF-8" in capsys.readouterr().err
 
 
+def other_words(word: str) -> tuple[str, ...]:
+    return {"built": ("raised",), "stands": ("remains",), "still": ("yet",)}.get(word, ())
+
+
 def passages():  # type: ignore[no-untyped-def]
     encoder = HashingEncoder()
     key = 0
@@ -317,7 +321,7 @@ def passages():  # type: ignore[no-untyped-def]
 
 
 def test_what_judges_is_of_other_documents_and_other_kinds_than_what_was_learned_from() -> None:
-    made = make_questions(passages(), (), seed=1)
+    made = make_questions(passages(), (), related=other_words, seed=1)
     documents = {passage.key: passage.document_id for passage, _ in passages()}
     parts = [
         {documents[key] for one in part for key in one.relevant} for part in ([*made.learn, *made.choose], made.judge)
@@ -327,8 +331,9 @@ def test_what_judges_is_of_other_documents_and_other_kinds_than_what_was_learned
     kinds = [{one.kind for one in part} for part in (made.learn, made.choose, made.judge)]
     assert all(kinds)
     assert len(set.union(*kinds)) == sum(map(len, kinds))
+    assert {one.kind for one in made.judge} == {"question", "reworded"}, "no words recur in these passages"
     assert not {one.text for one in made.judge} & {one.text for one in [*made.learn, *made.choose]}
-    again = make_questions(passages(), (), seed=1)
+    again = make_questions(passages(), (), related=other_words, seed=1)
     assert (again.learn, again.judge) == (made.learn, made.judge)
 
 
@@ -340,7 +345,7 @@ def test_given_questions_count_by_where_their_answers_stand() -> None:
         Given(question="What still stands?", answer="today"),
         Given(question="Part of a word?", answer="Mason Numb"),
     ]
-    made = make_questions(passages(), given, seed=1)
+    made = make_questions(passages(), given, related=other_words, seed=1)
     asked = {one.text: one.relevant for one in [*made.learn, *made.choose, *made.judge] if one.kind == GIVEN}
     assert asked == {"Which year?": {1}, "Who built it?": {7}}
     assert made.unusable == 3

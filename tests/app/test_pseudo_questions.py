@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from app.pseudo_questions import KINDS, Rarity, pseudo_questions
@@ -55,3 +57,23 @@ def test_keywords_are_what_the_other_passages_lack() -> None:
     found = next(iter(pseudo_questions({99: texts[99]}, kinds=("keywords",), rarity=rarity, seed=0)))
     assert set(found.text.split()) & {"barnacles", "kelp", "limpets", "urchins", "mussels", "double"}
     assert not set(found.text.split()) & {"The", "the", "boats", "quay"}
+
+
+def test_a_reworded_question_has_other_words_for_the_same_and_there_is_none_without_any() -> None:
+    text = "The lighthouse on the northern pier was built in 1871."
+    rarity = Rarity.of([text])
+
+    def asked(related: Callable[[str], tuple[str, ...]]) -> set[str]:
+        return {
+            each.text
+            for seed in range(40)
+            for each in pseudo_questions({1: text}, kinds=("reworded",), rarity=rarity, seed=seed, related=related)
+        }
+
+    words = {"built": ("erected", "made"), "pier": ("jetty",)}
+    assert asked(lambda word: words.get(word, ())) == {
+        "When The lighthouse on the northern pier was erected?",
+        "When The lighthouse on the northern jetty was built?",
+        "When The lighthouse on the northern jetty was erected?",
+    }
+    assert asked(lambda _: ()) == set()
