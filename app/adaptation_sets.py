@@ -3,9 +3,9 @@
 Documents are parted: what is judged is asked of documents that nothing was learned from, and of kinds that were not
 learned from either. A collection of few documents is parted by stretches of passages instead.
 
-    learn    sentence, keywords             of the one part
+    learn    sentence, keywords, question   of the one part
     choose   masked, joined                 of the one part
-    judge    question, reworded, topic      of the other part
+    judge    reworded, topic                of the other part
 
 What is learned from the words of passages finds the same words better. Only where a question says the same in other
 words it shows whether that is more than it takes from those who do not know the words.
@@ -32,7 +32,11 @@ BLOCK = 20  # passages of a stretch, where there are few documents
 MOST_LEARNED, MOST_CHOSEN, MOST_JUDGED = 6_000, 800, 1_500
 ROUNDS = 4  # times that questions are made of one stretch, each of other words of it
 MOST_PLACES = 10  # an answer that stands in more passages does not tell which is meant
-LEARN: tuple[PseudoKind, ...] = ("sentence", "keywords")  # none that is chosen by: it would choose what learned it
+LEARN: tuple[PseudoKind, ...] = (
+    "sentence",
+    "keywords",
+    "question",
+)  # none that is chosen by: it would choose what learned it
 GIVEN = "given"
 
 
@@ -90,14 +94,13 @@ def make_questions(found: Found, given: Sequence[Given], *, related: Related, se
     learn = _asked(pseudo_questions(known, kinds=LEARN, rarity=rarity, seed=seed))
     choose = _asked(pseudo_questions(known, kinds=("masked",), rarity=rarity, seed=seed + 1))
     joined = _of_stretches(parts[0], "joined", rarity, seed)
-    single = _asked(pseudo_questions(held, kinds=("question",), rarity=rarity, seed=seed))
     reworded = _asked(pseudo_questions(held, kinds=("reworded",), rarity=rarity, seed=seed, related=related))
     topics = _of_stretches(parts[1], "topic", rarity, seed)
     return Questions(
         learn=[*asked[0], *_some(learn, MOST_LEARNED, seed)],
         choose=_in_turns([asked[1], _some(choose, MOST_CHOSEN // 2, seed), _some(joined, MOST_CHOSEN // 2, seed)]),
         judge=_in_turns(
-            [asked[2], *(_some(kind, MOST_JUDGED // 3, seed) for kind in (single, reworded, topics))],
+            [asked[2], _some(reworded, MOST_JUDGED // 2, seed), _some(topics, MOST_JUDGED // 2, seed)],
         ),
         vectors=vectors,
         unusable=unusable,

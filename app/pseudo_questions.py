@@ -37,6 +37,7 @@ SHORTEST_ANSWER = 2  # characters: "I" is no name, and one digit is seldom what 
 
 _WORD = re.compile(r"\w[\w'-]*")
 _ASKS = {"year": "When", "number": "How many", "name": "Who or what"}
+_ASKING = {word for asks in _ASKS.values() for word in asks.casefold().split()}
 _BEFORE_A_DATE = re.compile(r"\b(?:in|since|by|until|from|on|during|of)\s*$", re.IGNORECASE)
 
 
@@ -185,7 +186,7 @@ def _reworded(made: _Made, related: Related, chance: random.Random) -> _Made | N
     def other(found: re.Match[str]) -> str:
         nonlocal changed
         word = found.group()
-        if len(word) < SHORTEST_WORD or not word.islower() or chance.random() >= REWORDED:
+        if len(word) < SHORTEST_WORD or not word.islower() or word in _ASKING or chance.random() >= REWORDED:
             return word
         same = related(word)
         changed = changed or bool(same)
