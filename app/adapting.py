@@ -358,8 +358,8 @@ def _best(
 def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
     """Whether what was learned takes over: nDCG@10 better beyond chance, and no kind of question worse.
 
-    A kind is worse where it is beyond chance, and by more than MARGIN. Recall@5, which is what a reader gets, must not be lower at all. Users' questions decide alone where there are
-    enough of them.
+    A kind is worse where it is beyond chance, and by more than MARGIN. Recall@5, which is what a reader gets, must not
+    be lower at all. Users' questions decide alone where there are enough of them.
     """
     given = [row for kind, row in rows if kind == GIVEN]
     deciding = given if len(given) >= ENOUGH_GIVEN else [row for _, row in rows]
