@@ -3,7 +3,7 @@
 Documents are parted: what is judged is asked of documents that nothing was learned from, and of kinds that were not
 learned from either. A collection of few documents is parted by stretches of passages instead.
 
-    learn    sentence, keywords, question   of the one part
+    learn    sentence, keywords             of the one part
     choose   masked, joined                 of the one part
     judge    reworded, topic                of the other part
 

@@ -1,9 +1,10 @@
 """Adapts a collection's retriever to it, without labels and in minutes: a durable job.
 
-Questions are made of the collection (app/adaptation_sets.py). A low-rank map on query vectors is fitted to some; with
-or without it, and under several mixes, others are searched for, and the best way is chosen. It is then judged against
-what the collection is searched by now, on questions of other documents and of other kinds, and takes over only where it
-is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the old retriever in place.
+Questions are made of the collection (app/adaptation_sets.py). Under several mixes they are searched for, and the best is
+chosen; where users gave questions, a low-rank map on query vectors is fitted, and chosen with or without. What was chosen
+is then judged against what the collection is searched by now, on questions of other documents and of other kinds, and
+takes over only where it is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the old
+retriever in place.
 
 In the mode `full` it is the encoder's upper layers that are learned, and all passages are embedded anew by them
 (app/encoder_trial.py); they are chosen, judged and promoted as a map is.
@@ -51,6 +52,7 @@ UNIT = "seconds"
 MOST_PASSAGES = 20_000  # that questions are made of; all are searched
 FEWEST_JUDGED = 40  # questions: below it nothing can be told from chance
 MARGIN = 0.005  # of nDCG or recall: what a kind of question may lose where all together gain
+FEWEST_LEARNED = 5  # questions of users, from which a map is fitted to them and to made ones
 ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
 STEPS = 600
 NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -214,7 +216,13 @@ class Run:
         return self._trial.tuning, self._trial.learned
 
     def _fit(self, questions: Questions) -> tuple[Tuning | None, int]:
-        """A map on query vectors, fitted to as many questions as the budget lets be encoded; how many they were."""
+        """A map on query vectors, fitted to as many questions as the budget lets be encoded; how many they were.
+
+        None without users' questions to learn from: fitted to made ones alone it finds more of those, whatever they are
+        judged by, and less of what people ask (CONTRIBUTING.md has the measures).
+        """
+        if sum(one.kind == GIVEN for one in questions.learn) < FEWEST_LEARNED:
+            return None, 0
         from model.training.query_map import fit_query_map
 
         own = self._before.layers is not None
