@@ -1,10 +1,10 @@
 """Adapts a collection's retriever to it, without labels and in minutes: a durable job.
 
-Questions are made of the collection (app/adaptation_sets.py). Under several mixes they are searched for, and the best is
-chosen; where users gave questions, a low-rank map on query vectors is fitted, and chosen with or without. What was chosen
-is then judged against what the collection is searched by now, on questions of other documents and of other kinds, and
-takes over only where it is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the old
-retriever in place.
+Questions are made of the collection (app/adaptation_sets.py). Under several mixes they are searched for, and the best
+is chosen; where users gave questions, a low-rank map on query vectors is fitted, and chosen or not. What was chosen is
+then judged against what the collection is searched by now, on questions of other documents and of other kinds, and
+takes over only where it is better beyond chance. Until then nothing changes: cancelled or killed, the job leaves the
+old retriever in place.
 
 In the mode `full` it is the encoder's upper layers that are learned, and all passages are embedded anew by them
 (app/encoder_trial.py); they are chosen, judged and promoted as a map is.
