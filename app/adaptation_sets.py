@@ -4,7 +4,7 @@ Documents are parted: what is judged is asked of documents that nothing was lear
 learned from either. A collection of few documents is parted by stretches of passages instead.
 
     learn    sentence, keywords             of the one part
-    choose   masked, joined                 of the one part
+    choose   paraphrased, joined            of the one part
     judge    reworded, topic                of the other part
 
 What is learned from the words of passages finds the same words better. Only where a question says the same in other
@@ -92,7 +92,7 @@ def make_questions(found: Found, given: Sequence[Given], *, related: Related, se
     asked, unusable = _given(given, texts, of)
     known, held = ({key: text for rows in part for key, text in rows} for part in parts)
     learn = _asked(pseudo_questions(known, kinds=LEARN, rarity=rarity, seed=seed))
-    choose = _asked(pseudo_questions(known, kinds=("masked",), rarity=rarity, seed=seed + 1))
+    choose = _asked(pseudo_questions(known, kinds=("paraphrased",), rarity=rarity, seed=seed + 1, related=related))
     joined = _of_stretches(parts[0], "joined", rarity, seed)
     reworded = _asked(pseudo_questions(held, kinds=("reworded",), rarity=rarity, seed=seed, related=related))
     topics = _of_stretches(parts[1], "topic", rarity, seed)

@@ -1,12 +1,13 @@
 """Questions made from passages by code, for collections that come without any: what a retriever adapts by.
 
-    sentence   one sentence of the passage, word for word: the inverse cloze task (Lee, Chang and Toutanova 2019)
-    masked     a sentence without one of its names, numbers or dates: salient spans (Guu et al. 2020, section 3.4)
-    keywords   the few words of the passage that the other passages have least
-    question   a clause with its name, number or date asked for: "When was the lighthouse built?"
-    reworded   such a question with other words for the same, as people have them: cars for vehicles
-    joined     masked sentences of two passages that follow each other: what both together answer
-    topic      words that recur in a stretch of passages and are rare elsewhere: where something is talked of
+    sentence      one sentence of the passage, word for word: the inverse cloze task (Lee, Chang and Toutanova 2019)
+    masked        a sentence without one of its names, numbers or dates: salient spans (Guu et al. 2020, section 3.4)
+    keywords      the few words of the passage that the other passages have least
+    question      a clause with its name, number or date asked for: "When was the lighthouse built?"
+    reworded      such a question with other words for the same, as people have them: cars for vehicles
+    paraphrased   a masked sentence with other words for the same
+    joined        masked sentences of two passages that follow each other: what both together answer
+    topic         words that recur in a stretch of passages and are rare elsewhere: where something is talked of
 
 None is what people ask; so what was learnt on some of them is judged by another.
 """
@@ -22,7 +23,7 @@ from typing import Literal
 from app.unanswerable import Mention, Related, mentions
 from retriever.sentences import split_sentences
 
-PseudoKind = Literal["sentence", "masked", "keywords", "question", "reworded", "joined", "topic"]
+PseudoKind = Literal["sentence", "masked", "keywords", "question", "reworded", "paraphrased", "joined", "topic"]
 KINDS: tuple[PseudoKind, ...] = ("sentence", "masked", "keywords", "question")  # of one passage
 
 FEWEST_WORDS, MOST_WORDS = 5, 40  # of a sentence: shorter ones say nothing, longer ones are tables and lists
@@ -92,7 +93,7 @@ def pseudo_questions(
         for kind in kinds:
             chance = random.Random(f"{seed} {kind} {text}")  # noqa: S311 - a choice, not a secret
             made = _MAKERS[kind](text, rarity, chance)
-            if made is not None and kind == "reworded":
+            if made is not None and kind in ("reworded", "paraphrased"):
                 made = _reworded(made, related, chance)
             if made is not None:
                 question, sentence, answer = made
@@ -202,6 +203,7 @@ _MAKERS: Mapping[str, Callable[[str, Rarity, random.Random], _Made | None]] = {
     "keywords": _keywords,
     "question": _question,
     "reworded": _question,
+    "paraphrased": _masked,
 }
 
 

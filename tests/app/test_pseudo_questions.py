@@ -77,3 +77,11 @@ def test_a_reworded_question_has_other_words_for_the_same_and_there_is_none_with
         "When The lighthouse on the northern jetty was erected?",
     }
     assert asked(lambda _: ()) == set()
+    masked = next(
+        pseudo_questions(
+            {1: text}, kinds=("paraphrased",), rarity=rarity, seed=0, related=lambda word: words.get(word, ())
+        )
+    )
+    assert masked.answer is not None
+    assert masked.answer not in masked.text
+    assert "erected" in masked.text or "jetty" in masked.text
