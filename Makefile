@@ -6,6 +6,7 @@
 # make eval    quality on ../shared/data/dev (or DATA=DIR) -> bench/results
 # make bench   speed -> bench/results; make bench-attention: our Longformer beside Hugging Face's
 # make bench-reading   F1 over passages read, and over the length of a text that is read whole
+# make bench-adaptation   what adapting is worth to the real questions of collections, ten minutes each at most
 # make lock    hashes of all that the image installs -> requirements.lock, deploy/tools.lock
 # make licences  the licences of that -> LICENCES.md
 # make sbom    what is installed, as CycloneDX -> sbom.cdx.json
@@ -35,7 +36,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading security chaos hostile fuzz memory eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading bench-adaptation security chaos hostile fuzz memory eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -92,6 +93,9 @@ bench-attention: $(VENV)/.installed-dev
 
 bench-reading: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.reading_depth --data $(DATA) $(BENCH_ARGS)
+
+bench-adaptation: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m bench.adaptation --data $(DATA) $(BENCH_ARGS)
 
 eval: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.quality --data $(DATA) $(EVAL_ARGS)

@@ -32,11 +32,7 @@ BLOCK = 20  # passages of a stretch, where there are few documents
 MOST_LEARNED, MOST_CHOSEN, MOST_JUDGED = 6_000, 800, 1_500
 ROUNDS = 4  # times that questions are made of one stretch, each of other words of it
 MOST_PLACES = 10  # an answer that stands in more passages does not tell which is meant
-LEARN: tuple[PseudoKind, ...] = (
-    "sentence",
-    "keywords",
-    "question",
-)  # none that is chosen by: it would choose what learned it
+LEARN: tuple[PseudoKind, ...] = ("sentence", "keywords")  # none that is chosen by: it would choose what learned it
 GIVEN = "given"
 
 

@@ -1,5 +1,5 @@
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,25 @@ def as_given(_: str, others: Sequence[str]) -> Sequence[str]:
     return others
 
 
+def swap(
+    question: str,
+    others: str,
+    *,
+    inside: bool = False,
+    alike: Callable[[str, Sequence[str]], Sequence[str]] = as_given,
+    seed: int = 0,
+) -> str | None:
+    """The question with something of TEXT swapped for what another text names."""
+    return swapped(
+        question,
+        passage=TEXT,
+        others=list(mentions(others)),
+        alike=alike,
+        inside=inside,
+        chance=random.Random(seed),
+    )
+
+
 def test_years_numbers_and_names_are_told_apart() -> None:
     found = {(mention.kind, mention.text) for mention in mentions(TEXT)}
     assert {("year", "1871"), ("year", "1903"), ("number", "3,400"), ("name", "Ada Crane")} <= found
@@ -21,64 +40,25 @@ def test_years_numbers_and_names_are_told_apart() -> None:
 
 
 def test_a_swap_puts_in_another_of_the_same_kind_that_the_passage_does_not_have() -> None:
-    others = list(mentions("Then came John Moore in 1950 with 12 men and Ada Crane in 1871."))
-    changed = {
-        swapped(
-            "Who built it in 1871?",
-            passage=TEXT,
-            others=others,
-            inside=False,
-            alike=as_given,
-            chance=random.Random(seed),
-        )
-        for seed in range(5)
-    }
-    assert changed == {"Who built it in 1950?"}
-    outside = swapped(
-        "What did Ada Crane build?", passage=TEXT, others=others, inside=False, alike=as_given, chance=random.Random(0)
-    )
-    assert outside == "What did John Moore build?"
+    others = "Then came John Moore in 1950 with 12 men and Ada Crane in 1871."
+    assert {swap("Who built it in 1871?", others, seed=seed) for seed in range(5)} == {"Who built it in 1950?"}
+    assert swap("What did Ada Crane build?", others) == "What did John Moore build?"
 
 
 def test_a_swap_inside_the_passage_leaves_only_words_that_stand_there() -> None:
-    others = list(mentions(TEXT))
-    changed = swapped(
-        "Who built it in 1871?", passage=TEXT, others=others, inside=True, alike=as_given, chance=random.Random(0)
-    )
-    assert changed == "Who built it in 1903?"
+    assert swap("Who built it in 1871?", TEXT, inside=True) == "Who built it in 1903?"
 
 
 def test_a_swap_puts_in_the_likest_names_and_the_nearest_numbers() -> None:
     names = "Then came " + " and ".join(f"Mx{letter * 3}" for letter in "abcdefghij") + "."
     numbers = "In " + " and ".join(map(str, range(1801, 1821))) + "."
-    chances = [random.Random(seed) for seed in range(60)]
 
     def backwards(_: str, others: Sequence[str]) -> Sequence[str]:
         return sorted(others, reverse=True)
 
-    found = {
-        swapped(
-            "What did Ada Crane build?",
-            passage=TEXT,
-            others=list(mentions(names)),
-            alike=backwards,
-            inside=False,
-            chance=chance,
-        )
-        for chance in chances
-    }
+    found = {swap("What did Ada Crane build?", names, alike=backwards, seed=seed) for seed in range(60)}
     assert found == {f"What did Mx{letter * 3} build?" for letter in "efghij"}
-    years = {
-        swapped(
-            "Who built it in 1871?",
-            passage=TEXT,
-            others=list(mentions(numbers)),
-            alike=backwards,
-            inside=False,
-            chance=chance,
-        )
-        for chance in chances
-    }
+    years = {swap("Who built it in 1871?", numbers, alike=backwards, seed=seed) for seed in range(60)}
     assert years == {f"Who built it in {year}?" for year in range(1815, 1821)}
 
 
@@ -122,17 +102,7 @@ def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherw
 
 @pytest.mark.parametrize("question", ["Who built it?", "Who built it in 1999?"])
 def test_nothing_is_swapped_that_the_passage_does_not_hold(question: str) -> None:
-    assert (
-        swapped(
-            question,
-            passage=TEXT,
-            others=list(mentions("In 1950.")),
-            inside=False,
-            alike=as_given,
-            chance=random.Random(0),
-        )
-        is None
-    )
+    assert swap(question, "In 1950.") is None
 
 
 @pytest.mark.parametrize(
