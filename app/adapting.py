@@ -247,8 +247,9 @@ class Run:
     def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[list[Tuning], int]:
         """What to judge, and by how many questions it was chosen: the best mix, and the best with what was learned.
 
-        A mix has to be better here than what is there now, but for a chance of one in ten, and what was learned better
-        than such a mix: learned from made questions, it does better on others of their making than on real ones.
+        A mix has to be better here than what is there now, but for a chance of one in ten, and worse on no kind of
+        question; what was learned has to be better than such a mix, as from made questions it learns to find others of
+        their making.
         """
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
@@ -269,7 +270,7 @@ class Run:
         standing = unchanged = (0, before.mix)
         ways = []
         for number in range(len(tried) if scores else 0):
-            best = _best({way: of_kinds for way, of_kinds in scores.items() if way[0] == number}, unchanged)
+            best = _best(scores, unchanged, number)
             if best != standing and _surely(scores[best], scores[standing]):
                 standing = best
                 ways.append(replace(tried[number], mix=best[1], facts={}))
@@ -347,19 +348,23 @@ def _decided(judged: _Judged, count: int) -> tuple[int, bool, str]:
 
 
 def _best(
-    scores: Mapping[tuple[int, Mix], Mapping[str, Sequence[float]]], unchanged: tuple[int, Mix]
+    scores: Mapping[tuple[int, Mix], Mapping[str, Sequence[float]]], unchanged: tuple[int, Mix], number: int
 ) -> tuple[int, Mix]:
-    """The way of the highest mean over kinds, which count the same however many of each there are.
+    """Of the ways with this number, the one of the highest mean over kinds, which count the same whatever their sizes.
 
-    Equals go to what changes nothing, or little.
+    None is taken that loses more than MARGIN on some kind: those who judge would refuse it, and what gains a little
+    less may pass. Equals go to what changes nothing, or little.
     """
+    means = {way: {kind: float(np.mean(values)) for kind, values in of.items()} for way, of in scores.items()}
+    least = {kind: mean - MARGIN for kind, mean in means[unchanged].items()}
     return max(
-        scores,
+        (way for way in scores if way[0] == number and all(means[way][kind] >= least[kind] for kind in least)),
         key=lambda way: (
-            round(float(np.mean([np.mean(values) for values in scores[way].values()])), 6),
+            round(float(np.mean(list(means[way].values()))), 6),
             way == unchanged,
             -way[1].nearby - way[1].whole,
         ),
+        default=unchanged,
     )
 
 

@@ -11,9 +11,10 @@ from fastapi.testclient import TestClient
 from app import cli
 from app.adaptation_sets import GIVEN, Given, make_questions
 from app.adapted import ASSET
-from app.adapting import _decided, _verdict
+from app.adapting import _best, _decided, _verdict
 from app.main import create_app
 from app.settings import Settings
+from retriever.tuning import Mix
 from retriever.types import Passage
 from tests.app.served import Server
 from tests.fakes import HashingEncoder
@@ -409,3 +410,15 @@ def test_what_was_learned_takes_over_only_where_it_beats_the_mix_alone_too() -> 
     assert _decided(judged(0.05, 0.05), 2) == (1, True, better), "the mix alone does as well"
     assert _decided(judged(0.0, 0.05), 2) == (2, True, better)
     assert _decided(judged(-0.05, -0.05), 2) == (2, False, "nDCG@10 is lower on questions of the kind 'question'")
+
+
+def test_no_mix_is_chosen_that_loses_on_a_kind_of_question_what_it_would_be_refused_for() -> None:
+    def way(nearby: float, *means: float) -> dict[tuple[int, Mix], dict[str, list[float]]]:
+        found = zip(("paraphrased", "joined"), means, strict=True)
+        return {(0, Mix(nearby=nearby)): {kind: [mean] * 10 for kind, mean in found}}
+
+    unchanged, mild, bold = way(0.25, 0.8, 0.4), way(1.0, 0.797, 0.45), way(3.0, 0.78, 0.5)
+    now = next(iter(unchanged))
+    assert _best({**unchanged, **mild, **bold}, now, 0) == (0, Mix(nearby=1.0))
+    assert _best({**unchanged, **bold}, now, 0) == now
+    assert _best({**unchanged, **mild}, now, 1) == now, "there is no such way"
