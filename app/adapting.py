@@ -247,6 +247,9 @@ class Run:
     def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[list[Tuning], int]:
         """What to judge, and by how many questions it was chosen: the best mix, and the best with what was learned.
 
+        Before each comes the mix halfway to it: around an optimum of other questions than these a loss grows with the
+        square of the distance, so that halfway a quarter of it is left, and more than half of the gain.
+
         A mix has to be better here than what is there now, but for a chance of one in ten, and worse on no kind of
         question; what was learned has to be better than such a mix, as from made questions it learns to find others of
         their making.
@@ -273,7 +276,8 @@ class Run:
             best = _best(scores, unchanged, number)
             if best != standing and _surely(scores[best], scores[standing]):
                 standing = best
-                ways.append(replace(tried[number], mix=best[1], facts={}))
+                stops = dict.fromkeys((before.mix.halfway(best[1]), best[1]))
+                ways += [replace(tried[number], mix=mix, facts={}) for mix in stops]
         return ways, sum(map(len, scores.get(unchanged, {}).values()))
 
     def _judge(self, asked: Sequence[Asked], ways: Sequence[Tuning]) -> "_Judged":
@@ -334,11 +338,12 @@ def _beside(judged: _Judged, one: int, other: int) -> list[tuple[str, list[float
 def _decided(judged: _Judged, count: int) -> tuple[int, bool, str]:
     """Which of `count` ways (1 and on; 0 is what is there now) takes over, or was judged last; whether it does; why.
 
-    Each has to be better than what is there now and than the best one before it.
+    Each has to be better than what is there now and than the best one before it, the surer the more of them there are.
     """
+    confidence = 1 - 0.05 / max(count, 1)  # Bonferroni's correction
     standing, reason = 0, "nothing better was found than what the collection is searched by"
     for place in range(1, count + 1):
-        verdicts = [_verdict(_beside(judged, other, place)) for other in sorted({0, standing})]
+        verdicts = [_verdict(_beside(judged, other, place), confidence) for other in sorted({0, standing})]
         refused = next((why for passed, why in verdicts if not passed), None)
         if refused is None:
             standing, reason = place, verdicts[0][1]
@@ -368,7 +373,7 @@ def _best(
     )
 
 
-def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
+def _verdict(rows: Sequence[tuple[str, list[float]]], confidence: float = 0.95) -> tuple[bool, str]:
     """Whether what was learned takes over: nDCG@10 better beyond chance, and no kind of question worse.
 
     A kind is worse where it is beyond chance, and by more than MARGIN. Recall@5, which is what a reader gets, must not
@@ -382,7 +387,7 @@ def _verdict(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
             difference = paired_bootstrap([row[at + 1] for row in of_kind], [row[at] for row in of_kind])
             if difference.high < 0 and difference.mean < -MARGIN:
                 return False, f"{name} is lower on questions of the kind '{kind}'"
-    difference = paired_bootstrap([row[1] for row in deciding], [row[0] for row in deciding])
+    difference = paired_bootstrap([row[1] for row in deciding], [row[0] for row in deciding], confidence=confidence)
     if difference.low > 0 and np.mean([row[3] - row[2] for row in deciding]) < 0:
         return False, "nDCG@10 is higher, but recall@5 is lower"
     if difference.low > 0:

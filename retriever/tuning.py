@@ -59,6 +59,10 @@ class Mix:
         """What each passage gets by itself, whatever stands around it."""
         return replace(self, nearby=0.0, whole=0.0)
 
+    def halfway(self, other: "Mix") -> "Mix":
+        """The mix in the middle between the two."""
+        return Mix(**{name: (value + getattr(other, name)) / 2 for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:

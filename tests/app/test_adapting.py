@@ -5,6 +5,7 @@ import signal
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -410,6 +411,19 @@ def test_what_was_learned_takes_over_only_where_it_beats_the_mix_alone_too() -> 
     assert _decided(judged(0.05, 0.05), 2) == (1, True, better), "the mix alone does as well"
     assert _decided(judged(0.0, 0.05), 2) == (2, True, better)
     assert _decided(judged(-0.05, -0.05), 2) == (2, False, "nDCG@10 is lower on questions of the kind 'question'")
+
+
+def test_the_more_ways_are_judged_the_surer_one_has_to_be() -> None:
+    noise = np.random.default_rng(1).standard_normal(300)
+    gains = 0.1 * (noise - noise.mean()) / noise.std() + 2.25 * 0.1 / 300**0.5  # 2.25 standard errors
+    rows = [("question", [(0.4, 0.4), (0.4 + gain, 0.4 + gain), *[(0.4, 0.4)] * 3]) for gain in gains]
+    assert _decided(rows, 1)[1]
+    assert not _decided(rows, 4)[1]
+
+
+def test_halfway_to_another_mix_is_in_the_middle_of_each_weight() -> None:
+    here, there = Mix(weight=0.25, nearby=0.25, whole=0.5), Mix(weight=0.75, nearby=1.25, near=0.5)
+    assert here.halfway(there) == Mix(weight=0.5, nearby=0.75, whole=0.25, near=0.25)
 
 
 def test_no_mix_is_chosen_that_loses_on_a_kind_of_question_what_it_would_be_refused_for() -> None:
