@@ -56,6 +56,7 @@ FEWEST_LEARNED = 5  # questions of users, from which a map is fitted to them and
 ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
 STEPS = 600
 NEARBY = WHOLE = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
+SHARES = (0.25, 0.5, 1.0)  # of the way to a mix, judged one after the other
 WEIGHTS = (0.2, 0.3, 0.5, 0.6)  # tried where users gave questions: made ones repeat the passages' words too well
 ENCODED, TRAINED, CHOSEN = 0.2, 0.3, 0.65  # shares of the budget by which each step is over
 CHOSEN_FULL = 0.9  # where passages are embedded anew; what comes before is in app/encoder_trial.py
@@ -247,8 +248,8 @@ class Run:
     def _choose(self, asked: Sequence[Asked], before: Tuning, learned: Tuning | None) -> tuple[list[Tuning], int]:
         """What to judge, and by how many questions it was chosen: the best mix, and the best with what was learned.
 
-        Before each comes the mix halfway to it: around an optimum of other questions than these a loss grows with the
-        square of the distance, so that halfway a quarter of it is left, and more than half of the gain.
+        To each the way is judged in steps: around an optimum of other questions than these a loss grows with the square
+        of the distance, so that halfway a quarter of it is left, and more than half of the gain.
 
         A mix has to be better here than what is there now, but for a chance of one in ten, and worse on no kind of
         question; what was learned has to be better than such a mix, as from made questions it learns to find others of
@@ -276,7 +277,7 @@ class Run:
             best = _best(scores, unchanged, number)
             if best != standing and _surely(scores[best], scores[standing]):
                 standing = best
-                stops = dict.fromkeys((before.mix.halfway(best[1]), best[1]))
+                stops = dict.fromkeys(before.mix.towards(best[1], share) for share in SHARES)
                 ways += [replace(tried[number], mix=mix, facts={}) for mix in stops]
         return ways, sum(map(len, scores.get(unchanged, {}).values()))
 

@@ -59,9 +59,9 @@ class Mix:
         """What each passage gets by itself, whatever stands around it."""
         return replace(self, nearby=0.0, whole=0.0)
 
-    def halfway(self, other: "Mix") -> "Mix":
-        """The mix in the middle between the two."""
-        return Mix(**{name: (value + getattr(other, name)) / 2 for name, value in vars(self).items()})
+    def towards(self, other: "Mix", share: float) -> "Mix":
+        """The mix that has gone this share of the way to the other one."""
+        return Mix(**{name: value + share * (getattr(other, name) - value) for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)

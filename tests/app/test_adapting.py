@@ -421,9 +421,11 @@ def test_the_more_ways_are_judged_the_surer_one_has_to_be() -> None:
     assert not _decided(rows, 4)[1]
 
 
-def test_halfway_to_another_mix_is_in_the_middle_of_each_weight() -> None:
+def test_on_the_way_to_another_mix_each_weight_has_gone_the_same_share() -> None:
     here, there = Mix(weight=0.25, nearby=0.25, whole=0.5), Mix(weight=0.75, nearby=1.25, near=0.5)
-    assert here.halfway(there) == Mix(weight=0.5, nearby=0.75, whole=0.25, near=0.25)
+    assert here.towards(there, 0.5) == Mix(weight=0.5, nearby=0.75, whole=0.25, near=0.25)
+    assert here.towards(there, 1.0) == there
+    assert here.towards(here, 0.25) == here
 
 
 def test_no_mix_is_chosen_that_loses_on_a_kind_of_question_what_it_would_be_refused_for() -> None:
