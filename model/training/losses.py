@@ -3,6 +3,8 @@
 B batch, N passages, C tokens a passage
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +38,24 @@ def answer_log_likelihood(logits: Logits, spans: Tensor) -> tuple[Tensor, Tensor
     total = torch.zeros(batch, device=null.device).index_add(0, group, (place - shift[group]).exp())
     answer = shift + torch.where(answered, total, torch.ones_like(total)).log()
     return torch.where(answered, answer, torch.full_like(answer, float("-inf"))), null
+
+
+def distillation_loss(logits: Logits, teachers: Sequence[Logits]) -> Tensor:
+    """Mean cross-entropy of the start and of the end, null among them, with the mean of the teachers' probabilities.
+
+    Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", at a temperature of 1.
+    """
+    with torch.no_grad():
+        wanted = torch.stack([_log_chances(teacher).exp() for teacher in teachers]).mean(0)
+    chances = _log_chances(logits)
+    return -(wanted * chances.masked_fill(chances.isneginf(), 0.0)).sum(-1).mean()
+
+
+def _log_chances(logits: Logits) -> Tensor:
+    """Log-probabilities [2, B, N * C + 1] of where an answer starts and where it ends, null last."""
+    start = torch.cat([logits.start.flatten(1), logits.null_start[:, None]], dim=1)
+    end = torch.cat([logits.end.flatten(1), logits.null_end[:, None]], dim=1)
+    return torch.stack([start, end]).log_softmax(-1)
 
 
 def relevance_loss(logits: Logits, batch: Batch) -> Tensor:

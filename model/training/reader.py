@@ -20,7 +20,7 @@ from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
 from model.training.groups import Batch, batches, count_batches, read_groups
 from model.training.loop import Loop, Measured, device_of
-from model.training.losses import relevance_loss, span_loss
+from model.training.losses import distillation_loss, relevance_loss, span_loss
 from model.training.recipes import given_recipe, write_recipe
 
 
@@ -40,6 +40,8 @@ class Recipe:
     clip: float = 1.0
     dropout: float = 0.0
     relevance: float = 0.25
+    teachers: tuple[Path, ...] = ()  # folders with readers whose answers are learned beside the marked ones
+    taught: float = 0.5  # the share of the span loss that is about theirs
     own_global: bool = False
     averaging: float = 0.999  # the weights that are kept are a running mean over about 1 / (1 - this) steps
     seed: int = 0
@@ -89,6 +91,9 @@ def train(recipe: Recipe) -> ReaderNetwork:
     tokenizer = load_tokenizer()
     epochs = [_Epoch(path, pieces=recipe.batch_pieces, seed=recipe.seed + n) for n, path in enumerate(recipe.groups)]
     total = sum(epoch.batches for epoch in epochs)
+    teachers = [
+        starting_network(folder, own_global=recipe.own_global).requires_grad_(False) for folder in recipe.teachers
+    ]
     set_seed(recipe.seed)
     loop: Loop[ReaderNetwork, Batch] = Loop(
         module=starting_network(recipe.init, own_global=recipe.own_global),
@@ -109,6 +114,12 @@ def train(recipe: Recipe) -> ReaderNetwork:
         logits = network(on_device.layout, dropout=recipe.dropout)
         span, relevance = span_loss(logits, on_device.spans), relevance_loss(logits, on_device)
         shown = {"span": float(span.detach()), "relevance": float(relevance.detach())}
+        if teachers:
+            with torch.no_grad():
+                taught = [teacher.to(device_of(network))(on_device.layout) for teacher in teachers]
+            distilled = distillation_loss(logits, taught)
+            span = (1 - recipe.taught) * span + recipe.taught * distilled
+            shown["taught"] = float(distilled.detach())
         return Measured(loss=span + recipe.relevance * relevance, pieces=batch.pieces, shown=shown)
 
     return loop.run(lambda done: _batches(epochs, tokenizer, done=done), measure)

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from model.training import calibration as calibration_
 from model.training import reader as recipes
 from model.training.calibration import Read, best_threshold, calibrate, measures, token_f1
 from model.training.groups import batches, collate, count_batches, read_groups
-from model.training.losses import span_loss
+from model.training.losses import distillation_loss, span_loss
 from model.training.progress import Progress
 from model.training.reader import Recipe, starting_network, train
 from model.weights_files import WEIGHTS
@@ -77,6 +78,50 @@ def test_the_span_loss_is_the_brute_force_sum_over_answer_places_and_null() -> N
     first = starts[0][1 + 1] * ends[0][1 + 2] + starts[0][1 + 8] * ends[0][1 + 8]
     null = starts[1][0] * ends[1][0]
     torch.testing.assert_close(span_loss(logits, spans), -(first.log() + null.log()) / 2)
+
+
+def some_logits(seed: int) -> Logits:
+    """Scores of two questions over three passages of four tokens, the last token of each being none."""
+    chance = torch.Generator().manual_seed(seed)
+    start, end = (torch.randn(2, 3, 4, generator=chance) for _ in range(2))
+    start[..., -1] = end[..., -1] = float("-inf")
+    null_start, null_end = (torch.randn(2, generator=chance) for _ in range(2))
+    return Logits(start=start, end=end, null_start=null_start, null_end=null_end, relevance=torch.zeros(2, 3))
+
+
+def test_what_teachers_say_is_learned_as_the_brute_force_mean_of_their_probabilities() -> None:
+    ours, teachers = some_logits(0), [some_logits(1), some_logits(2)]
+
+    def chances(logits: Logits, row: int) -> list[list[float]]:
+        places = ((logits.start, logits.null_start), (logits.end, logits.null_end))
+        return [torch.cat([scores[row].flatten(), null[row : row + 1]]).softmax(0).tolist() for scores, null in places]
+
+    total = 0.0
+    for row in (0, 1):
+        for side in (0, 1):
+            mean = [sum(pair) / 2 for pair in zip(*(chances(teacher, row)[side] for teacher in teachers), strict=True)]
+            own = chances(ours, row)[side]
+            total -= sum(wanted * math.log(had) for wanted, had in zip(mean, own, strict=True) if wanted)
+    assert float(distillation_loss(ours, teachers)) == pytest.approx(total / 4, abs=1e-5)
+
+
+def test_no_gradient_is_lost_at_places_where_no_answer_may_be() -> None:
+    ours = some_logits(0)
+    scores = ours.start.clone().requires_grad_(True)
+    distillation_loss(replace(ours, start=scores), [some_logits(1)]).backward()  # type: ignore[no-untyped-call]
+    assert scores.grad is not None
+    assert torch.isfinite(scores.grad).all()
+    assert scores.grad[..., :-1].abs().min() > 0
+
+
+def test_a_reader_learns_from_a_teacher_what_no_mark_says(recipe: Recipe, tmp_path: Path) -> None:
+    teacher = starting_network(minilm_folder(), own_global=False)
+    torch.manual_seed(0)
+    torch.nn.init.normal_(teacher.span.weight, std=0.3)
+    save_file({name: x for name, x in teacher.state_dict().items() if name != WORDS}, tmp_path / "reader.safetensors")
+    train(replace(recipe, groups=recipe.groups * 3, teachers=(tmp_path,), taught=1.0))
+    curve = json.loads((recipe.out / "progress.json").read_text())["curve"]
+    assert curve[-1]["taught"] < curve[0]["taught"] - 0.3
 
 
 def test_an_answer_is_found_again_in_its_tokens(tmp_path: Path) -> None:
