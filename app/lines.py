@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from app import metrics
 from app.prose import count_words, one_line, summarizable
+from app.section_kinds import ABSTRACT_WORDS, kind_of
 from app.sources import SourceText
-from model.sentence_table import Floats, Query, SentenceTable
+from model.sentence_table import Floats, Query, SectionKind, SentenceTable
 from retriever.terms import query_terms, terms
 from retriever.units import sentences_of
 
@@ -79,7 +80,7 @@ class Line:
     """A sentence that can stand in a summary: `sources[source].document.text[start:end]`; `text` is it on one line.
 
     In a transcript `text` is without the speaker, who is `speaker`, and `turn_words` are the words of the whole turn.
-    `first` marks the first sentence of a paragraph or turn.
+    `first` marks the first sentence of a paragraph or turn, `kind` what its section is for.
     """
 
     source: int
@@ -92,6 +93,7 @@ class Line:
     first: bool
     speaker: str | None
     turn_words: int
+    kind: SectionKind = SectionKind.OTHER
 
 
 def lines_of(place: int, source: SourceText) -> list[Line]:
@@ -99,7 +101,10 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
     text, turns = source.document.text, source.document.turns
     sentences = sentences_of(source.document)
     good = summarizable(source.document, sentences)
-    section_starts = [section.start for section in source.document.sections]
+    sections = source.document.sections
+    section_starts = [section.start for section in sections]
+    kinds = [kind_of(section.path) for section in sections]
+    counted: Counter[int] = Counter()
     turn_words = [count_words(_said(text[turn.start : turn.end], turn.speaker)) for turn in turns]
     lines: list[Line] = []
     before = 0
@@ -110,6 +115,11 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
         if spoken:
             said = _said(said, turns[at].speaker)
         words = count_words(said)
+        section = bisect_right(section_starts, sentence.start) - 1
+        kind = kinds[section] if section >= 0 else SectionKind.OTHER
+        if kind == SectionKind.ABSTRACT and counted[section] >= ABSTRACT_WORDS:
+            kind = SectionKind.OTHER
+        counted[section] += words
         lines.append(
             Line(
                 source=place,
@@ -118,10 +128,11 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
                 text=said,
                 words=words,
                 words_before=before,
-                section=bisect_right(section_starts, sentence.start) - 1,
+                section=section,
                 first=not text[max(0, text.rfind("\n", 0, sentence.start)) : sentence.start].strip(),
                 speaker=turns[at].speaker if spoken else None,
                 turn_words=turn_words[at] if spoken else 0,
+                kind=kind,
             )
         )
         before += words
@@ -218,7 +229,33 @@ def table_of(lines: Sequence[Line], vectors: NDArray[np.float16]) -> SentenceTab
         first=np.array([line.first for line in lines], dtype=np.bool_),
         asks=np.array([_ASKS.search(line.text) is not None for line in lines], dtype=np.bool_),
         counts=np.array([_COUNTS.search(line.text) is not None for line in lines], dtype=np.bool_),
+        kind=_whole(int(line.kind) for line in lines),
+        central=_central(lines),
     )
+
+
+def _central(lines: Sequence[Line]) -> Floats:
+    """For each sentence [N] the cosine of its words with those of its document, weighed by tf-idf.
+
+    The degree centrality of LexRank (Erkan and Radev 2004) by words, without comparing every two sentences.
+    """
+    found: list[float] = []
+    for _, group in groupby(lines, key=lambda line: line.source):
+        held = [Counter(terms(line.text)) for line in group]
+        frequency = Counter(term for counts in held for term in counts)
+        idf = {term: math.log(1 + len(held) / n) for term, n in frequency.items()}
+        weighed = [{term: count * idf[term] for term, count in counts.items()} for counts in held]
+        lengths = [math.sqrt(sum(weight * weight for weight in row.values())) or 1.0 for row in weighed]
+        centre: defaultdict[str, float] = defaultdict(float)
+        for row, length in zip(weighed, lengths, strict=True):
+            for term, weight in row.items():
+                centre[term] += weight / length
+        whole = math.sqrt(sum(weight * weight for weight in centre.values())) or 1.0
+        found += [
+            sum(weight * centre[term] for term, weight in row.items()) / length / whole
+            for row, length in zip(weighed, lengths, strict=True)
+        ]
+    return np.array(found, dtype=np.float32)
 
 
 def query_of(encoder: Encoder, query: str, lines: Sequence[Line]) -> Query:

@@ -18,6 +18,8 @@ from model.summarizer import CentralitySalience
 from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
 
+UNTRAINED = 0.75  # how much of the untrained salience is added: CONTRIBUTING.md has the measures
+
 
 @dataclass(frozen=True, kw_only=True)
 class SalienceShape:
@@ -93,10 +95,15 @@ def load_salience(encoder: str, path: Path | None = None) -> "CentralitySalience
 
 
 class TransformerXLSalience:
-    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh."""
+    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh.
+
+    A share of the untrained salience is added: what few documents could teach, an opening and the query's own words
+    can correct.
+    """
 
     def __init__(self, network: SalienceNetwork, *, name: str) -> None:
         self._network = network.eval()
+        self._untrained = CentralitySalience()
         self.name = name
 
     @classmethod
@@ -133,5 +140,5 @@ class TransformerXLSalience:
             logits = read_all(
                 self._network, torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None], direction
             )
-        scores: Floats = logits[0].numpy()
+        scores: Floats = logits[0].numpy() + np.float32(UNTRAINED) * self._untrained.score(table, query)
         return scores

@@ -4,15 +4,26 @@ N sentences, D dimension of a vector. Nothing here builds an N x N matrix: time 
 """
 
 from dataclasses import dataclass, fields
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-STATIC = 16  # features of a sentence without a query
+STATIC = 23  # features of a sentence without a query
 ASKED = 6  # features of a sentence and a query
 _BLOCK = 4_096  # rows that are turned into float32 at a time
+
+
+class SectionKind(IntEnum):
+    """What a section is for, as far as its heading says."""
+
+    OTHER = 0
+    ABSTRACT = 1
+    INTRODUCTION = 2
+    CONCLUSION = 3
+    APPARATUS = 4  # references, acknowledgements, contents
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,7 +33,8 @@ class SentenceTable:
     `vectors` [N, D] are unit rows of half or single precision. `words` counts each sentence's words, `words_before`
     those before it in its document. `document`, `section` and `speaker` are numbers that tell them apart; `speaker` is
     -1 where nobody speaks. `turn_words` are the words of the whole turn. `first` marks the first sentence of a
-    paragraph or a turn, `asks` a question, `counts` a sentence with a number.
+    paragraph or a turn, `asks` a question, `counts` a sentence with a number. `kind` is the section's SectionKind.
+    `central` is how much of the document's own words a sentence has, a cosine.
     """
 
     vectors: NDArray[np.floating]
@@ -35,6 +47,8 @@ class SentenceTable:
     first: NDArray[np.bool_]
     asks: NDArray[np.bool_]
     counts: NDArray[np.bool_]
+    kind: NDArray[np.int64]
+    central: Floats
 
     def __post_init__(self) -> None:
         """Refuses arrays of different lengths."""
@@ -87,6 +101,10 @@ def static_features(table: SentenceTable) -> Floats:
         np.where(table.speaker < 0, 0.0, np.log1p(table.turn_words) - 3.0),
         np.where(table.speaker < 0, 0.0, said / total),
         np.exp(-(total - before) / 150.0),
+        *((table.kind == kind).astype(np.float32) for kind in SectionKind if kind != SectionKind.OTHER),
+        np.isin(table.document, table.document[table.kind == SectionKind.ABSTRACT]).astype(np.float32),
+        np.exp(-(table.section - _first_of_group(table.document, table.section.astype(np.float32))) / 3.0),
+        standard(table.central),
     ]
     features: Floats = np.stack(columns, axis=1).astype(np.float32)
     return features

@@ -44,6 +44,8 @@ def table(vectors: np.ndarray, *, documents: Sequence[int] = (), speakers: Seque
         first=np.arange(count) % 3 == 0,
         asks=np.arange(count) % 5 == 0,
         counts=np.arange(count) % 4 == 0,
+        kind=np.zeros(count, dtype=np.int64),
+        central=np.zeros(count, dtype=np.float32),
     )
 
 

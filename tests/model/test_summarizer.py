@@ -38,6 +38,8 @@ def table(
         first=np.zeros(count, dtype=np.bool_),
         asks=np.zeros(count, dtype=np.bool_),
         counts=np.zeros(count, dtype=np.bool_),
+        kind=np.zeros(count, dtype=np.int64),
+        central=np.zeros(count, dtype=np.float32),
     )
 
 

@@ -1,0 +1,79 @@
+"""What headings say about the sections under them."""
+
+import pytest
+
+from app.lines import Line, lines_of, table_of
+from app.section_kinds import ABSTRACT_WORDS, kind_of
+from app.sources import SourceText
+from model.sentence_table import SectionKind, static_features
+from retriever.parsing import parse_text
+from tests.fakes import HashingEncoder
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("Abstract", SectionKind.ABSTRACT),
+        ("ABSTRACT:", SectionKind.ABSTRACT),
+        ("Executive summary", SectionKind.ABSTRACT),
+        ("摘要", SectionKind.ABSTRACT),
+        ("1 Introduction", SectionKind.INTRODUCTION),
+        ("I. Introduction", SectionKind.INTRODUCTION),
+        ("7 Conclusions and Future Work", SectionKind.CONCLUSION),
+        ("5.2. Summary and outlook", SectionKind.CONCLUSION),
+        ("References", SectionKind.APPARATUS),
+        ("Appendix A: Proofs", SectionKind.APPARATUS),
+        ("8 Acknowledgements", SectionKind.APPARATUS),
+        ("参考文献", SectionKind.APPARATUS),
+        ("Abstract syntax trees", SectionKind.OTHER),
+        ("Summary of the war", SectionKind.OTHER),
+        ("The index of prices", SectionKind.OTHER),
+        ("3 Experiments", SectionKind.OTHER),
+        ("A", SectionKind.OTHER),
+        ("", SectionKind.OTHER),
+    ],
+)
+def test_a_heading_says_what_its_section_is_for(heading: str, kind: SectionKind) -> None:
+    assert kind_of([heading]) == kind
+
+
+def test_what_stands_below_an_appendix_belongs_to_it() -> None:
+    assert kind_of(["Appendix B", "Introduction"]) == SectionKind.APPARATUS
+    assert kind_of([]) == SectionKind.OTHER
+
+
+def lines(text: str) -> list[Line]:
+    document = parse_text(text, media_type="text/markdown")
+    return lines_of(0, SourceText(document_id=None, title=None, version="", document=document))
+
+
+def test_sentences_know_what_their_section_is_for() -> None:
+    found = lines(
+        "# Abstract\n\nWe measure the tides of a small bay for a year.\n\n"
+        "# Method\n\nA gauge was read on every hour of every day.\n\n"
+        "# References\n\nSmith wrote about the tides of another bay in 1990."
+    )
+    assert [line.kind for line in found] == [SectionKind.ABSTRACT, SectionKind.OTHER, SectionKind.APPARATUS]
+    features = static_features(table_of(found, HashingEncoder().encode_passages([line.text for line in found])))
+    assert len(set(map(tuple, features.tolist()))) == 3
+
+
+def test_an_abstract_whose_end_is_not_marked_ends_by_itself() -> None:
+    found = lines(
+        "# Abstract\n\n" + " ".join(f"In year {at} we measured the tides of a small bay." for at in range(100))
+    )
+    kinds = [line.kind for line in found]
+    assert kinds[0] == SectionKind.ABSTRACT
+    assert kinds[-1] == SectionKind.OTHER
+    assert sum(line.words for line in found if line.kind == SectionKind.ABSTRACT) <= ABSTRACT_WORDS + 20
+
+
+def test_a_sentence_of_the_words_that_the_document_is_full_of_is_central() -> None:
+    found = lines(
+        "The harbour of the town is deep. Ships come to the harbour of the town from far away. "
+        "The harbour of the town was built long ago. Bananas ripen quickly under glass."
+    )
+    central = table_of(found, HashingEncoder().encode_passages([line.text for line in found])).central
+    assert central.argmin() == 3
+    assert central.min() > 0
+    assert central.max() <= 1
