@@ -51,7 +51,7 @@ DEPTH = 10  # of a ranking that is measured
 UNIT = "seconds"
 MOST_PASSAGES = 20_000  # that questions are made of; all are searched
 FEWEST_JUDGED = 40  # questions: below it nothing can be told from chance
-MARGIN = 0.005  # of nDCG or recall: what a kind of question may lose where all together gain
+MARGIN = 0.01  # of nDCG or recall: what a kind of question may lose where all together gain
 FEWEST_LEARNED = 5  # questions of users, from which a map is fitted to them and to made ones
 ENOUGH_GIVEN = 40  # judged questions of users, from which they alone decide
 STEPS = 600
@@ -358,11 +358,11 @@ def _best(
 ) -> tuple[int, Mix]:
     """Of the ways with this number, the one of the highest mean over kinds, which count the same whatever their sizes.
 
-    None is taken that loses more than MARGIN on some kind: those who judge would refuse it, and what gains a little
-    less may pass. Equals go to what changes nothing, or little.
+    None is taken that loses more than half of MARGIN on some kind: those who judge by other questions would refuse it,
+    and what gains a little less may pass. Equals go to what changes nothing, or little.
     """
     means = {way: {kind: float(np.mean(values)) for kind, values in of.items()} for way, of in scores.items()}
-    least = {kind: mean - MARGIN for kind, mean in means[unchanged].items()}
+    least = {kind: mean - MARGIN / 2 for kind, mean in means[unchanged].items()}
     return max(
         (way for way in scores if way[0] == number and all(means[way][kind] >= least[kind] for kind in least)),
         key=lambda way: (

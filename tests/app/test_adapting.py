@@ -381,8 +381,8 @@ def test_better_places_are_no_reason_to_find_less() -> None:
 
 def test_a_kind_may_lose_next_to_nothing_where_all_together_gain() -> None:
     gained = rows("topic", [0.2] * 60, [0.4] * 60)
-    assert _verdict([*gained, *rows("reworded", [0.8] * 60, [0.797] * 60)])[0]
-    assert not _verdict([*gained, *rows("reworded", [0.8] * 60, [0.79] * 60)])[0]
+    assert _verdict([*gained, *rows("reworded", [0.8] * 60, [0.793] * 60)])[0]
+    assert not _verdict([*gained, *rows("reworded", [0.8] * 60, [0.787] * 60)])[0]
 
 
 def test_enough_questions_of_users_decide_alone() -> None:
