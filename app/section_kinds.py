@@ -12,9 +12,9 @@ _KINDS: tuple[tuple[SectionKind, re.Pattern[str]], ...] = (
     (
         SectionKind.APPARATUS,
         re.compile(
-            r"(references|bibliography|works cited|literature cited|acknowledge?ments?|appendix|appendices|index"
-            r"|(table of )?contents|list of (figures|tables)|footnotes|endnotes|notes|about the authors?"
-            r"|further reading|external links|see also|copyright)\b|参考文献|致谢|附录|目录|索引",
+            r"(acknowledge?ments?|appendix|appendices|list of (figures|tables)|about the authors?)\b"
+            r"|(references|bibliography|works cited|literature cited|index|(table of )?contents|(foot|end)?notes"
+            r"|further reading|external links|see also|copyright)\W*\Z|参考文献|致谢|附录|目录|索引",
             re.I,
         ),
     ),

@@ -84,6 +84,7 @@ def static_features(table: SentenceTable) -> Floats:
     inside = before - _first_of_group(table.section, before)
     said = _per_group(np.where(table.speaker < 0, -1 - table.document, table.speaker), table.words)
     length = length_prior(table.words)
+    centrality = centroid_similarity(table.vectors, length)
     columns = [
         np.log1p(table.words) - 3.0,
         length,
@@ -93,8 +94,8 @@ def static_features(table: SentenceTable) -> Floats:
         np.log1p(total) / 3.0 - 2.5,
         np.exp(-inside / 60.0),
         table.first.astype(np.float32),
-        standard(centroid_similarity(table.vectors, length)),
-        centroid_similarity(table.vectors, length),
+        standard(centrality),
+        centrality,
         table.asks.astype(np.float32),
         table.counts.astype(np.float32),
         (table.speaker >= 0).astype(np.float32),
