@@ -35,10 +35,10 @@ Search = Callable[[str, int, Sequence[str] | None], list[int]]
 
 Way = Literal["answered", "missing", "elsewhere", "altered", "cut"]
 WAYS: dict[Way, float] = {  # how groups are made, and how often
-    "answered": 0.62,
-    "missing": 0.06,  # the passage that answers was not retrieved
-    "elsewhere": 0.12,  # nor it; instead the one that answers the most similar question of the article
-    "altered": 0.14,  # the question asks for something else about the same
+    "answered": 0.5,
+    "missing": 0.04,  # the passage that answers was not retrieved
+    "elsewhere": 0.14,  # nor it; instead the one that answers the most similar question of the article
+    "altered": 0.26,  # the question asks for something else about the same
     "cut": 0.06,  # the passage lacks the sentence that answers
 }
 SIMILAR = 8  # questions kept for each, most similar first
@@ -200,6 +200,7 @@ def _group(
                 text,
                 passage=kept.text,
                 others=article.mentions,
+                asked=[other.text for other in corpus.similar[question.id]],
                 related=corpus.related,
                 alike=corpus.alike,
                 chance=chance,

@@ -1,7 +1,8 @@
 """Questions that look answerable and are not, made by code from those that are.
 
 Ways that SQuAD 2.0's annotators took too (Rajpurkar, Jia and Liang 2018, table 2): an entity or a number swapped for
-another of its kind, a negation inserted, a word turned into its opposite or replaced by a related one.
+another of its kind, a negation inserted, a word turned into its opposite or replaced by a related one, a condition put
+in that another question has.
 """
 
 import random
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Literal
+
+from app.opposites import OPPOSITE
 
 Kind = Literal["year", "number", "name"]
 Related = Callable[[str], Sequence[str]]
@@ -36,17 +39,12 @@ _PLAIN = """
 """
 _KEPT = _NOT_A_NAME | frozenset(_PLAIN.split())  # words whose change leaves what was asked, or no question
 _AUXILIARY = re.compile(r"\b(did|does|do|was|were|is|are|has|have|had|can|could|will|would|should|must|may)\b", re.I)
-_PAIRS = """
-    first/last largest/smallest biggest/smallest highest/lowest most/least more/fewer before/after north/south east/west
-    northern/southern eastern/western early/late earlier/later increase/decrease increased/decreased rise/fall won/lost
-    win/lose began/ended begin/end start/end started/ended founded/dissolved oldest/youngest longest/shortest
-    maximum/minimum upper/lower male/female men/women old/new ancient/modern major/minor strong/weak stronger/weaker
-    best/worst majority/minority inside/outside above/below public/private accept/reject accepted/rejected
-    support/oppose supported/opposed gained/lost enter/leave entered/left positive/negative active/inactive allow/forbid
-    allowed/forbidden include/exclude included/excluded common/rare
-"""
-_OPPOSITES = [pair.split("/") for pair in _PAIRS.split()]
-_OPPOSITE = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
+_LINK = "in|on|at|of|for|by|from|with|during|after|before|under|against|about|into|near|between|among|within|through"
+_VERB = "did|do|does|was|were|is|are|has|have|had|can|could|will|would|should|must|may|might|be|been"
+_NO_PART = rf"(?!(?:{_LINK}|{_VERB}|to|and|or|that|what|which|whose|who|how|when|where)\b)"
+_PHRASE = re.compile(rf"\b({_LINK})\s+({_NO_PART}[^\s,?;:]+(?:\s+{_NO_PART}[^\s,?;:]+){{0,4}})(?=\s*(?:[,?]|$))", re.I)
+# Phrases that begin so may be put at the end of any question.
+_ADDED = frozenset({"in", "during", "after", "before", "at", "for", "under", "near", "among"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +76,32 @@ def mentions(text: str) -> Iterator[Mention]:
 
 
 def altered(
-    question: str, *, passage: str, others: Sequence[Mention], related: Related, alike: Alike, chance: random.Random
+    question: str,
+    *,
+    passage: str,
+    others: Sequence[Mention],
+    asked: Sequence[str],
+    related: Related,
+    alike: Alike,
+    chance: random.Random,
 ) -> str | None:
     """The question changed in one of these ways, by chance; None where none of them can be taken.
 
-    What the passage does not answer any more may still be full of the passage's own words: near half of the swaps put
-    in a name or number that stands in the passage too.
+    `others` are what may be swapped in; `asked`, questions about the same, from which a condition may come. What the
+    passage does not answer any more may still be full of the passage's own words: near half of the swaps put in a name
+    or number that stands in the passage too.
     """
 
     def swap(*, inside: bool) -> str | None:
         return swapped(question, passage=passage, others=others, alike=alike, inside=inside, chance=chance)
 
     ways: list[tuple[float, Callable[[], str | None]]] = [
-        (0.30, lambda: swap(inside=False)),
-        (0.25, lambda: swap(inside=True)),
+        (0.20, lambda: swap(inside=False)),
+        (0.20, lambda: swap(inside=True)),
+        (0.25, lambda: conditioned(question, passage=passage, asked=asked, chance=chance)),
         (0.15, lambda: replaced(question, passage=passage, related=related, chance=chance)),
-        (0.20, lambda: opposite(question, chance=chance)),
-        (0.10, lambda: negated(question)),
+        (0.15, lambda: opposite(question, chance=chance)),
+        (0.05, lambda: negated(question)),
     ]
     while ways:
         way = chance.choices(ways, weights=[weight for weight, _ in ways])[0]
@@ -145,6 +152,29 @@ def replaced(question: str, *, passage: str, related: Related, chance: random.Ra
     return None
 
 
+def conditioned(question: str, *, passage: str, asked: Sequence[str], chance: random.Random) -> str | None:
+    """The question with a phrase of another question (in the spring, of the bridge) for its own, or at its end.
+
+    A phrase takes the place of one that begins with the same word; put at the end, it is one that says when, where or
+    for whom, and has a word that the passage lacks. None where `asked` offers nothing that fits.
+    """
+    own = list(_PHRASE.finditer(question))
+    found = [phrase for other in asked for phrase in _PHRASE.finditer(other) if not _share_a_word(phrase[2], question)]
+    places = [(it, one) for one in own for it in found if it[1].casefold() == one[1].casefold()]
+    if places:
+        phrase, place = chance.choice(places)
+        return question[: place.start(2)] + phrase[2] + question[place.end(2) :]
+    here = passage.casefold()
+    fitting = [
+        phrase[0]
+        for phrase in found
+        if phrase[1].casefold() in _ADDED and any(word not in here for word in _content(phrase[2]))
+    ]
+    if not fitting:
+        return None
+    return f"{question.rstrip(' ?.')} {_uncapitalized(chance.choice(fitting))}?"
+
+
 def negated(question: str) -> str | None:
     """The question with a negation: `not` behind a form of be, `never` behind another auxiliary and its subject.
 
@@ -167,11 +197,12 @@ def negated(question: str) -> str | None:
 
 def opposite(question: str, *, chance: random.Random) -> str | None:
     """The question with one word turned into its opposite; None where it has no such word."""
-    places = [match for match in re.finditer(r"\w+", question) if match.group().casefold() in _OPPOSITE]
+    words = re.finditer(r"\w+", question)
+    places = [it for it in words if it.group().casefold() in OPPOSITE and (it.start() == 0 or it.group().islower())]
     if not places:
         return None
     place = chance.choice(places)
-    other = _OPPOSITE[place.group().casefold()]
+    other = OPPOSITE[place.group().casefold()]
     other = other.capitalize() if place.group()[0].isupper() else other
     return question[: place.start()] + other + question[place.end() :]
 
@@ -181,5 +212,13 @@ def _value(number: str) -> float:
     return float(re.sub(r"[.,](?=.*[.,])|,", "", number)) + 0.5
 
 
+def _uncapitalized(phrase: str) -> str:
+    return phrase[:1].lower() + phrase[1:]
+
+
 def _share_a_word(one: str, other: str) -> bool:
-    return bool(set(one.casefold().split()) & set(other.casefold().split()))
+    return bool(_content(one) & _content(other))
+
+
+def _content(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold())) - _NOT_A_NAME

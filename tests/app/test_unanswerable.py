@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from app.unanswerable import altered, mentions, negated, opposite, replaced, swapped
+from app.unanswerable import altered, conditioned, mentions, negated, opposite, replaced, swapped
 
 TEXT = "The Mill of Leith was built in 1871 by Ada Crane. It had 3,400 stones. Burke sold it in 1903."
 
@@ -80,6 +80,7 @@ def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherw
             "Who was the first owner before 1871?",
             passage=TEXT,
             others=list(mentions(TEXT + " Then in 1950.")),
+            asked=["Who sang at the fair?"],
             related=lambda it: ("captain",) if it == "owner" else (),
             alike=as_given,
             chance=random.Random(seed),
@@ -93,9 +94,12 @@ def test_a_question_is_altered_in_every_way_that_can_be_taken_and_in_none_otherw
         "Who was the last owner before 1871?",
         "Who was the first owner after 1871?",
         "Who was not the first owner before 1871?",
+        "Who was the first owner before 1871 at the fair?",
     }
     assert (
-        altered("Which?", passage=TEXT, others=[], related=lambda _: (), alike=as_given, chance=random.Random(0))
+        altered(
+            "Which?", passage=TEXT, others=[], asked=[], related=lambda _: (), alike=as_given, chance=random.Random(0)
+        )
         is None
     )
 
@@ -121,3 +125,24 @@ def test_one_word_becomes_its_opposite_and_keeps_its_capital() -> None:
     assert opposite("Which is the largest mill?", chance=random.Random(0)) == "Which is the smallest mill?"
     assert opposite("Most of what?", chance=random.Random(0)) == "Least of what?"
     assert opposite("Which mill?", chance=random.Random(0)) is None
+
+
+def test_a_name_is_not_turned_into_its_opposite() -> None:
+    assert opposite("Which stones of the First Mill?", chance=random.Random(0)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "other", "expected"),
+    [
+        ("Who owned the mill of Leith?", "Which was the bridge of Burra?", "Who owned the mill of Burra?"),
+        ("In the spring, who sold it?", "What froze in the winter?", "In the winter, who sold it?"),
+        ("Who sold it?", "What froze in the winter?", "Who sold it in the winter?"),
+        ("Who sold it?", "During the war, who came?", "Who sold it during the war?"),
+        ("Who sold it?", "Which was the bridge of Burra?", None),  # says neither when nor where
+        ("Who sold it?", "What burned in Leith?", None),  # as the passage says
+        ("Who owned the mill of Leith?", "Who was the miller of Leith?", None),
+        ("Who sold it?", "What was in which year?", None),
+    ],
+)
+def test_a_condition_comes_from_another_question(question: str, other: str, expected: str | None) -> None:
+    assert conditioned(question, passage=TEXT, asked=[other], chance=random.Random(0)) == expected
