@@ -23,6 +23,27 @@ def span_loss(logits: Logits, spans: Tensor) -> Tensor:
     return -torch.where(answer.isneginf(), null, answer).mean()
 
 
+def apart(logits: Logits, spans: Tensor, real: Tensor) -> tuple[Logits, Tensor]:
+    """Every real passage as a group of its own, with the null of its question, and the spans of those groups.
+
+    `real` [B, N] marks the passages that are no padding. Under `span_loss` each passage then has a softmax of its own:
+    what a reader that is trained on pairs learns from.
+    """
+    count = logits.start.shape[1]
+    rows = real.flatten().nonzero()[:, 0]
+    place = torch.full((real.numel(),), -1, dtype=torch.long, device=real.device)
+    place[rows] = torch.arange(len(rows), device=real.device)
+    group, passage, first, last = spans.unbind(-1)
+    alone = Logits(
+        start=logits.start.flatten(0, 1)[rows, None],
+        end=logits.end.flatten(0, 1)[rows, None],
+        null_start=logits.null_start[rows // count],
+        null_end=logits.null_end[rows // count],
+        relevance=logits.relevance.flatten()[rows, None],
+    )
+    return alone, torch.stack([place[group * count + passage], torch.zeros_like(passage), first, last], dim=-1)
+
+
 def answer_log_likelihood(logits: Logits, spans: Tensor) -> tuple[Tensor, Tensor]:
     """log of the summed probability of all answer places [B], -inf without any, and of null [B]; `spans` as above.
 
@@ -40,15 +61,17 @@ def answer_log_likelihood(logits: Logits, spans: Tensor) -> tuple[Tensor, Tensor
     return torch.where(answered, answer, torch.full_like(answer, float("-inf"))), null
 
 
-def distillation_loss(logits: Logits, teachers: Sequence[Logits]) -> Tensor:
-    """Mean cross-entropy of the start and of the end, null among them, with the mean of the teachers' probabilities.
+def distillation_loss(logits: Logits, teachers: Sequence[Logits], groups: Tensor) -> Tensor:
+    """Cross-entropy of the start and of the end, null among them, with the mean of the teachers' probabilities.
 
+    The mean over the `groups` [G], numbers in the batch, that are learned from teachers; 0 without any.
     Hinton, Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network", at a temperature of 1.
     """
     with torch.no_grad():
         wanted = torch.stack([_log_chances(teacher).exp() for teacher in teachers]).mean(0)
     chances = _log_chances(logits)
-    return -(wanted * chances.masked_fill(chances.isneginf(), 0.0)).sum(-1).mean()
+    lost = -(wanted * chances.masked_fill(chances.isneginf(), 0.0)).sum(-1).mean(0)
+    return lost[groups].sum() / max(1, len(groups))
 
 
 def _log_chances(logits: Logits) -> Tensor:

@@ -20,7 +20,7 @@ from model.longformer import GlobalBlock
 from model.network import WORDS, ReaderNetwork
 from model.training.groups import Batch, batches, count_batches, read_groups
 from model.training.loop import Loop, Measured, device_of
-from model.training.losses import distillation_loss, relevance_loss, span_loss
+from model.training.losses import apart, distillation_loss, relevance_loss, span_loss
 from model.training.recipes import given_recipe, write_recipe
 
 
@@ -39,9 +39,10 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float = 1.0
     dropout: float = 0.0
+    apart: bool = False  # each passage has a softmax of its own, instead of one over all passages of a question
     relevance: float = 0.25
     teachers: tuple[Path, ...] = ()  # folders with readers whose answers are learned beside the marked ones
-    taught: float = 0.5  # the share of the span loss that is about theirs
+    taught: float = 0.5  # the share of the span loss of answered groups that is about theirs
     own_global: bool = False
     averaging: float = 0.999  # the weights that are kept are a running mean over about 1 / (1 - this) steps
     seed: int = 0
@@ -112,13 +113,18 @@ def train(recipe: Recipe) -> ReaderNetwork:
     def measure(network: ReaderNetwork, _: int, batch: Batch) -> Measured:
         on_device = batch.to(device_of(network))
         logits = network(on_device.layout, dropout=recipe.dropout)
-        span, relevance = span_loss(logits, on_device.spans), relevance_loss(logits, on_device)
+        spans = on_device.spans
+        asked = apart(logits, spans, on_device.layout.mask.any(-1)) if recipe.apart else (logits, spans)
+        span, relevance = span_loss(*asked), relevance_loss(logits, on_device)
         shown = {"span": float(span.detach()), "relevance": float(relevance.detach())}
         if teachers:
             with torch.no_grad():
                 taught = [teacher.to(device_of(network))(on_device.layout) for teacher in teachers]
-            distilled = distillation_loss(logits, taught)
-            span = (1 - recipe.taught) * span + recipe.taught * distilled
+            # Where nothing answers, a teacher that answers all the same is wrong.
+            answered = torch.unique(spans[:, 0])
+            distilled = distillation_loss(logits, taught, answered)
+            share = recipe.taught * len(answered) / len(logits.null_start)
+            span = (1 - share) * span + share * distilled
             shown["taught"] = float(distilled.detach())
         return Measured(loss=span + recipe.relevance * relevance, pieces=batch.pieces, shown=shown)
 

@@ -12,11 +12,12 @@ from safetensors.torch import load_file, save_file
 from model.encoder import load_tokenizer, minilm_folder
 from model.network import WORDS, Logits, ReaderNetwork
 from model.reader import LongformerReader
+from model.training import ablations
 from model.training import calibration as calibration_
 from model.training import reader as recipes
 from model.training.calibration import Read, best_threshold, calibrate, measures, token_f1
-from model.training.groups import batches, collate, count_batches, read_groups
-from model.training.losses import distillation_loss, span_loss
+from model.training.groups import MinedGroup, batches, collate, count_batches, read_groups
+from model.training.losses import apart, distillation_loss, span_loss
 from model.training.progress import Progress
 from model.training.reader import Recipe, starting_network, train
 from model.weights_files import WEIGHTS
@@ -89,6 +90,16 @@ def some_logits(seed: int) -> Logits:
     return Logits(start=start, end=end, null_start=null_start, null_end=null_end, relevance=torch.zeros(2, 3))
 
 
+def test_apart_each_passage_is_a_question_of_its_own_and_padding_is_none() -> None:
+    logits = some_logits(0)
+    real = torch.tensor([[True, True, False], [True, True, True]])
+    alone, spans = apart(logits, torch.tensor([(0, 1, 1, 2), (1, 2, 0, 0), (1, 2, 1, 1)]), real)
+    assert alone.start.shape == (5, 1, 4)
+    assert spans.tolist() == [[1, 0, 1, 2], [4, 0, 0, 0], [4, 0, 1, 1]]
+    assert torch.equal(alone.null_end, logits.null_end[[0, 0, 1, 1, 1]])
+    assert torch.equal(alone.end[:, 0], torch.cat([logits.end[0, :2], logits.end[1]]))
+
+
 def test_what_teachers_say_is_learned_as_the_brute_force_mean_of_their_probabilities() -> None:
     ours, teachers = some_logits(0), [some_logits(1), some_logits(2)]
 
@@ -102,13 +113,16 @@ def test_what_teachers_say_is_learned_as_the_brute_force_mean_of_their_probabili
             mean = [sum(pair) / 2 for pair in zip(*(chances(teacher, row)[side] for teacher in teachers), strict=True)]
             own = chances(ours, row)[side]
             total -= sum(wanted * math.log(had) for wanted, had in zip(mean, own, strict=True) if wanted)
-    assert float(distillation_loss(ours, teachers)) == pytest.approx(total / 4, abs=1e-5)
+    assert float(distillation_loss(ours, teachers, torch.tensor([0, 1]))) == pytest.approx(total / 4, abs=1e-5)
+    each = [float(distillation_loss(ours, teachers, torch.tensor([row]))) for row in (0, 1)]
+    assert sum(each) == pytest.approx(total / 2, abs=1e-5)
+    assert float(distillation_loss(ours, teachers, torch.tensor([], dtype=torch.long))) == 0
 
 
 def test_no_gradient_is_lost_at_places_where_no_answer_may_be() -> None:
     ours = some_logits(0)
     scores = ours.start.clone().requires_grad_(True)
-    distillation_loss(replace(ours, start=scores), [some_logits(1)]).backward()  # type: ignore[no-untyped-call]
+    distillation_loss(replace(ours, start=scores), [some_logits(1)], torch.tensor([0, 1])).backward()  # type: ignore[no-untyped-call]
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
     assert scores.grad[..., :-1].abs().min() > 0
@@ -283,3 +297,28 @@ def test_the_threshold_is_the_one_of_the_best_f1() -> None:
 def test_token_f1_counts_shared_words_once() -> None:
     assert token_f1("the red mill", "red red mill") == pytest.approx(2 * 2 / (2 + 3))
     assert token_f1("mill", "tower") == 0.0
+
+
+def test_without_hard_negatives_what_does_not_answer_comes_from_anywhere(tmp_path: Path) -> None:
+    mined = [
+        MinedGroup(
+            id=f"{number}",
+            question="Where?",
+            passages=[f"hard {number}", f"the mill of {number}.", f"harder {number}"][: 1 + 2 * (number % 2)],
+            answers=[(1, 12, 12 + len(f"{number}"))] if number % 2 else [],
+            relevant=[1] if number % 2 else [],
+        )
+        for number in range(100, 140)
+    ]
+    (tmp_path / "mined.jsonl").write_text("".join(json.dumps(vars(group)) + "\n" for group in mined))
+    ablations.main(["--groups", str(tmp_path / "mined.jsonl"), "--out", str(tmp_path)])
+    easy, answered = (read_groups(tmp_path / f"{name}.jsonl") for name in ("easy", "answered"))
+    assert answered == [group for group in mined if group.answers]
+    for group, made in zip(mined, easy, strict=True):
+        assert replace(made, passages=group.passages) == group
+        if group.answers:
+            assert made.passages[1] == group.passages[1]
+            assert not {made.passages[0], made.passages[2]} & set(group.passages)
+            assert group.id not in made.passages[0] + made.passages[2]
+        else:
+            assert made == group
