@@ -7,14 +7,15 @@ learned from either. A collection of few documents is parted by stretches of pas
     choose   paraphrased, joined            of the one part
     judge    reworded, topic                of the other part
 
-What is learned from the words of passages finds the same words better. Only where a question says the same in other
-words it shows whether that is more than it takes from those who do not know the words.
+Users' questions are of one kind for all three, and parted by where they are answered. What is learned from the words of
+passages finds the same words better. Only where a question says the same in other words it shows whether that is more
+than it takes from those who do not know the words.
 """
 
 import random
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,8 @@ def make_questions(found: Found, given: Sequence[Given], *, related: Related, se
             stretches.setdefault(place, []).append((passage.key, passage.text))
     parts = _parted(stretches)
     rarity = Rarity.of(list(texts.values()))
-    asked, unusable = _given(given, texts, of)
+    judged = {key for rows in parts[1] for key, _ in rows}
+    asked, unusable = _given(given, texts, of, judged)
     known, held = ({key: text for rows in part for key, text in rows} for part in parts)
     learn = _asked(pseudo_questions(known, kinds=LEARN, rarity=rarity, seed=seed))
     choose = _asked(pseudo_questions(known, kinds=("paraphrased",), rarity=rarity, seed=seed + 1, related=related))
@@ -114,9 +116,12 @@ def _parted(stretches: Mapping[tuple[str, int], list[tuple[int, str]]]) -> tuple
 
 
 def _given(
-    given: Sequence[Given], texts: Mapping[int, str], of: Mapping[int, str]
+    given: Sequence[Given], texts: Mapping[int, str], of: Mapping[int, str], judged: Set[int]
 ) -> tuple[tuple[list[Asked], list[Asked], list[Asked]], int]:
-    """Users' questions to learn from, to choose by and to judge by (half of them), and how many cannot be used."""
+    """Users' questions to learn from, to choose by and to judge by, and how many cannot be used.
+
+    Those that a `judged` passage answers are judged by, so that nothing was learned from its document.
+    """
     parts: tuple[list[Asked], list[Asked], list[Asked]] = ([], [], [])
     unusable = 0
     for one in given:
@@ -130,8 +135,8 @@ def _given(
             unusable += 1
             continue
         asked = Asked(kind=GIVEN, text=one.question, relevant=frozenset(keys))
-        share = zlib.crc32(one.question.casefold().encode()) / 2**32
-        parts[0 if share < 0.25 else 1 if share < 0.5 else 2].append(asked)
+        learned = zlib.crc32(one.question.casefold().encode()) % 2 == 0
+        parts[2 if not judged.isdisjoint(keys) else 0 if learned else 1].append(asked)
     return parts, unusable
 
 

@@ -194,6 +194,7 @@ class Run:
         ways, used = self._choose(questions.choose, before, tried)
         rankings = self._judge(questions.judge, [before, *ways])
         place, promoted, reason = _decided(rankings, len(ways))
+        reason = reason if used else OUT_OF_TIME
         chosen = [before, *ways][place]
         self.chosen = chosen
         result = self._result((learned, used, unusable), _beside(rankings, 0, place), chosen, reason, promoted=promoted)
@@ -251,9 +252,9 @@ class Run:
         To each the way is judged in steps: around an optimum of other questions than these a loss grows with the square
         of the distance, so that halfway a quarter of it is left, and more than half of the gain.
 
-        A mix has to be better here than what is there now, but for a chance of one in ten, and worse on no kind of
-        question; what was learned has to be better than such a mix, as from made questions it learns to find others of
-        their making.
+        A mix has to be better here than what is there now, but for a chance of one in ten, and on no kind of question
+        worse by more than half of MARGIN; what was learned has to be better than such a mix, as from made questions it
+        learns to find others of their making.
         """
         given = sum(one.kind == GIVEN for one in asked)
         weights = {before.mix.weight, *(WEIGHTS if given >= ENOUGH_GIVEN // 2 else ())}
@@ -327,6 +328,9 @@ class Run:
         )
 
 
+NOTHING_BETTER = "nothing better was found than what the collection is searched by"
+OUT_OF_TIME = "the budget was over before anything was tried: give it more seconds"
+
 _Judged = Sequence[tuple[str, Sequence[tuple[float, float]]]]
 """Each question's kind, and (nDCG, recall) of each way."""
 
@@ -342,7 +346,7 @@ def _decided(judged: _Judged, count: int) -> tuple[int, bool, str]:
     Each has to be better than what is there now and than the best one before it, the surer the more of them there are.
     """
     confidence = 1 - 0.05 / max(count, 1)  # Bonferroni's correction
-    standing, reason = 0, "nothing better was found than what the collection is searched by"
+    standing, reason = 0, NOTHING_BETTER
     for place in range(1, count + 1):
         verdicts = [_verdict(_beside(judged, other, place), confidence) for other in sorted({0, standing})]
         refused = next((why for passed, why in verdicts if not passed), None)
@@ -380,8 +384,9 @@ def _verdict(rows: Sequence[tuple[str, list[float]]], confidence: float = 0.95) 
     A kind is worse where it is beyond chance, and by more than MARGIN. Recall@5, which is what a reader gets, must not
     be lower at all. Users' questions decide alone where there are enough of them.
     """
-    given = [row for kind, row in rows if kind == GIVEN]
-    deciding = given if len(given) >= ENOUGH_GIVEN else [row for _, row in rows]
+    given = [(kind, row) for kind, row in rows if kind == GIVEN]
+    rows = given if len(given) >= ENOUGH_GIVEN else rows
+    deciding = [row for _, row in rows]
     for kind in sorted({kind for kind, _ in rows}):
         of_kind = [row for each, row in rows if each == kind]
         for name, at in (("nDCG@10", 0), ("recall@5", 2)):

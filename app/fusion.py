@@ -26,8 +26,9 @@ from retriever.tuning import Mix
 if TYPE_CHECKING:
     from app.wiring import Lectern
 
-GRID = (0.0, 0.25, 0.5, 1.0)
-WEIGHTS = (0.3, 0.4, 0.5)
+GRID = (0.0, 0.25, 0.5, 1.0)  # of the neighbours, and of the document
+CLOSE = (0.0, 0.2, 0.4, 0.6)  # of how closely a passage says the query, in both ways
+WEIGHTS = (0.2, 0.3, 0.4)
 DEPTH = 10
 COLLECTION = "fusion"
 Rank = Callable[[Candidates], Sequence[int]]
@@ -39,8 +40,10 @@ def ways() -> dict[str, Rank]:
     def by(mix: Mix) -> Rank:
         return lambda candidates: HybridRetriever.ranking(candidates, mix, k=DEPTH)
 
-    mixes = [Mix(weight=w, nearby=n, whole=a) for w in WEIGHTS for n in GRID for a in GRID]
-    named = {f"weight {mix.weight} nearby {mix.nearby} whole {mix.whole}": by(mix) for mix in mixes}
+    mixes = [
+        Mix(weight=w, nearby=n, whole=a, near=c, joined=c) for w in WEIGHTS for n in GRID for a in GRID for c in CLOSE
+    ]
+    named = {f"weight {it.weight} nearby {it.nearby} whole {it.whole} close {it.near}": by(it) for it in mixes}
     return {"reciprocal rank fusion": lambda candidates: reciprocal_ranks(candidates, k=DEPTH), **named}
 
 
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None, *, make: Callable[[Settings], "
         terminal.say(f"{path.stem}: nDCG@10 / recall@5, of questions to choose by | held out")
         for name, parts in sorted(table.items(), key=lambda row: -sum(row[1].get("chosen", [0.0]))):
             shown = " | ".join(" / ".join(f"{value:.1f}" for value in values) for values in parts.values())
-            terminal.say(f"  {name:40} {shown}")
+            terminal.say(f"  {name:50} {shown}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ The passages are embedded once into a versioned index; in full training another 
 Run the same command again after a kill: it goes on at the last checkpoint.
 """
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +14,12 @@ from safetensors.torch import save_file
 from app.refreshing import Refresher, refresh
 from model.encoder import load_tokenizer
 from model.network import WORDS
-from model.towers import save_towers, starting_towers
-from model.training.pairs import read_corpus
+from model.towers import name_of, save_towers, starting_towers
+from model.training.pairs import measures, read_corpus, read_pairs
 from model.training.reader import starting_network
 from model.training.realm import RealmModel, Recipe, read_examples, train
 from model.training.recipes import log_to_terminal, parser_of, recipe_of, write_recipe
-from retriever.versions import VersionedIndex
+from retriever.versions import CURRENT, VersionedIndex
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--init", type=Path, help="a folder that model.training.retriever left; none: MiniLM")
+    parser.add_argument("--validation", type=Path, help="pairs that the towers are measured on, before and after")
     parser.add_argument("--reader", type=Path, required=True, help="a folder with reader.safetensors")
     parser.add_argument("--mode", choices=("query", "full"), default="query")
     parser.add_argument("--trained", choices=("adapter", "top", "all"), default="adapter")
@@ -39,8 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reader = starting_network(given["reader"], own_global=False)
     model = RealmModel(towers, reader, load_tokenizer())
     corpus, place = read_corpus(given["corpus"]), recipe.out / "index"
-    if not (place / "current").exists():
-        refresh(towers, corpus, place, encoder=str(given["init"]), step=0)
+    if not any(recipe.out.glob("checkpoint-*")):
+        shutil.rmtree(place, ignore_errors=True)  # an earlier run's, by other towers
+    if not (place / CURRENT).exists():
+        refresh(towers, corpus, place, encoder=name_of(given["init"]), step=0)
+    held = [] if given["validation"] is None else read_pairs(given["validation"])
+    before = measures(towers, held) if held else {}
     full = given["mode"] == "full"
     refresher = Refresher(towers, corpus=given["corpus"], index=place, work=recipe.out, rank=given["rank"])
     train(
@@ -55,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     save_towers(towers, recipe.out)
     kept = {name: each.detach().cpu().contiguous() for name, each in reader.state_dict().items() if name != WORDS}
     save_file(kept, recipe.out / "reader.safetensors")
+    if held:
+        found = {"before": before, "after": measures(towers, held)}
+        (recipe.out / "measures.json").write_text(json.dumps(found, indent=1))
     write_recipe(recipe.out, recipe, **{name: value for name, value in given.items() if name not in vars(recipe)})
 
 

@@ -2,20 +2,21 @@
 
 `python -m app.refreshing --towers FOLDER --corpus FILE --index FOLDER --step N` writes the next version of the index of
 retriever/versions.py and lets it take the place of the one in use. Killed, it leaves that one, and goes on when it is
-run again.
+run again. It ends when the training that began it has: the next one asks for what it needs.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from app.errors import RefreshFailed
-from model.towers import TOWERS, Towers, save_towers, starting_towers
+from model.towers import TOWERS, Towers, name_of, save_towers, starting_towers
 from model.training.pairs import POOLED, read_corpus
 from retriever.versions import Vectors, publish
 
@@ -74,16 +75,35 @@ class Refresher:
         self.over()
 
 
-def refresh(towers: Towers, corpus: Mapping[int, str], index: Path, *, encoder: str, step: int) -> int:
-    """Embed all passages with the towers and publish them; returns the version's number."""
+def refresh(
+    towers: Towers,
+    corpus: Mapping[int, str],
+    index: Path,
+    *,
+    encoder: str,
+    step: int,
+    orphaned: Callable[[], bool] = lambda: False,
+) -> int:
+    """Embed all passages with the towers and publish them; returns the number of the version in use.
+
+    `encoder` names the towers by their content. Ends the process where it is `orphaned`.
+    """
 
     def encode(texts: Sequence[str]) -> Vectors:
+        if orphaned():
+            raise SystemExit("the training that began this refresh is gone")
         with torch.inference_mode():
             parts = [towers.passages(texts[at : at + POOLED]) for at in range(0, len(texts), POOLED)]
             vectors: Vectors = torch.cat(parts).cpu().numpy()
         return vectors
 
     return publish(index, list(corpus.items()), encode, encoder=encoder, step=step)
+
+
+def watched() -> Callable[[], bool]:
+    """Tells whether the process that began this one is gone."""
+    parent = os.getppid()
+    return lambda: os.getppid() != parent
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -99,9 +119,10 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """The command line."""
-    given = options()
+    orphaned, given = watched(), options()
     towers = starting_towers(mode="full", trained="all", rank=given.rank, init=given.towers)
-    refresh(towers, read_corpus(given.corpus), given.index, encoder=str(given.towers), step=given.step)
+    corpus, encoder = read_corpus(given.corpus), name_of(given.towers)
+    refresh(towers, corpus, given.index, encoder=encoder, step=given.step, orphaned=orphaned)
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def make(data: RetrievalSet, out: Path, *, step: Step, find: Find, read: Read, s
     return _write(out, pairs)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", type=Path, required=True)
@@ -202,10 +202,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--towers", type=Path, help="a folder that model.training.retriever left: mine by it")
     parser.add_argument("--reader", type=Path, help="a folder with a reader; without it, the one that ships")
+    parser.add_argument("--mode", choices=("query", "full"), default="query", help="how the towers were trained")
+    parser.add_argument("--trained", choices=("adapter", "top", "all"), default="adapter", help="what of them was")
     parser.add_argument("--rank", type=int, default=16, help="of the towers' adapter")
     parser.add_argument("--most", type=int, help="passages: whole documents by chance; without it, all")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     data = RetrievalSet.read(given.set, most=given.most)
     reader = LongformerReader.load(given.reader) if given.step == "distillation" else None
 
@@ -217,7 +219,7 @@ def main() -> None:
             search = stack.enter_context(sparse_search([_keyed(n, text) for n, text in enumerate(data.passages)]))
             find: Find = lambda query, k: search(query, k, None)  # noqa: E731 - the other way gives a function too
         else:
-            towers = starting_towers(mode="query", trained="adapter", rank=given.rank, init=given.towers)
+            towers = starting_towers(mode=given.mode, trained=given.trained, rank=given.rank, init=given.towers)
             find = by_towers(towers, data.passages)
         counts = make(data, given.out, step=given.step, find=find, read=read, seed=given.seed)
     terminal.say(json.dumps(counts))

@@ -40,7 +40,10 @@ class Marginal:
 
     @property
     def utility(self) -> Tensor:
-        """What retrieval is worth [B]: log p(y|x) - log p(y|null,x), in nats; 0 where it helps nothing."""
+        """What retrieval is worth [B]: log p(y|x) - log p(y|null,x), in nats.
+
+        Where passages help nothing it is log p(null|x), below 0: what it costs to have looked.
+        """
         return (self.log_likelihood - self.null).detach()
 
 

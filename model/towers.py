@@ -4,6 +4,7 @@ B texts, L length, W width
 """
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -92,6 +93,11 @@ def save_towers(towers: Towers, folder: Path) -> None:
         if not name.startswith("frozen.") and not name.startswith("transformer.embeddings.word.")
     }
     save_file(state, folder / TOWERS)
+
+
+def name_of(folder: Path | None) -> str:
+    """What tells towers from all others: MiniLM, or the hash of what `save_towers` wrote."""
+    return "MiniLM" if folder is None else hashlib.sha256((folder / TOWERS).read_bytes()).hexdigest()
 
 
 def load_towers(towers: Towers, folder: Path) -> None:

@@ -91,7 +91,8 @@ def publish(root: Path, passages: Sequence[tuple[int, str]], encode: Encode, *, 
     """Embed all passages and let readers take up the result; returns the new version's number.
 
     A run that was killed goes on with the shards that it had finished, if encoder and passages are the same. What is
-    in use stays so until the last step, which replaces one file. One process publishes at a time.
+    in use stays so until the last step, which replaces one file; where it is of a later step of training by then, it
+    stays altogether, and its number is returned. One process publishes at a time.
     """
     root.mkdir(parents=True, exist_ok=True)
     ordered = sorted(passages)
@@ -108,11 +109,14 @@ def publish(root: Path, passages: Sequence[tuple[int, str]], encode: Encode, *, 
             some = ordered[first : first + SHARD]
             replace_file(file, _shard([key for key, _ in some], encode([text for _, text in some])))
         digests[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
+    before = _current(root)
+    if before is not None and _step(root, before) > step:
+        shutil.rmtree(draft)
+        return before
     replace_file(draft / MANIFEST, sealed({"format": FORMAT, "encoder": encoder, "step": step, "shards": digests}))
     version = 1 + max((int(folder.name) for folder in _numbered(root)), default=0)
     draft.rename(root / str(version))
     sync_folder(root)
-    before = _current(root)
     replace_file(root / CURRENT, sealed({"version": version}))
     for folder in _numbered(root):
         if int(folder.name) not in (version, before):  # a reader may be about to read the one before
@@ -151,6 +155,14 @@ def _read(root: Path) -> Version:
         except IndexCorrupt:
             if _current(root) == number:
                 raise
+
+
+def _step(root: Path, number: int) -> int:
+    """The step of a version; -1 where its manifest cannot be read, so that anything takes its place."""
+    try:
+        return int(unsealed((root / str(number) / MANIFEST).read_bytes())["step"])
+    except (OSError, ValueError, KeyError):
+        return -1
 
 
 def _load(root: Path, number: int) -> Version:

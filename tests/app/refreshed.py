@@ -26,10 +26,10 @@ def tiny_towers() -> Towers:
 
 
 def main() -> None:
-    from app.refreshing import refresh
+    from app.refreshing import refresh, watched
 
     versions.SHARD = 4
-    given = options()
+    orphaned, given = watched(), options()
     towers = tiny_towers()
     load_towers(towers, given.towers)
     left = int(os.environ.get(DIES_AFTER, "1000000"))
@@ -46,7 +46,7 @@ def main() -> None:
         return real(texts)
 
     towers.passages = passages  # type: ignore[method-assign]
-    refresh(towers, read_corpus(given.corpus), given.index, encoder="tiny", step=given.step)
+    refresh(towers, read_corpus(given.corpus), given.index, encoder="tiny", step=given.step, orphaned=orphaned)
 
 
 if __name__ == "__main__":

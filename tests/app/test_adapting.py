@@ -169,7 +169,7 @@ def test_where_nothing_is_better_beyond_chance_the_old_stays(client: TestClient)
     assert job["status"] == "succeeded"
     assert not job["result"]["promoted"]
     assert job["result"]["reason"]
-    assert job["result"]["ndcg_at_10"] is not None
+    assert job["result"]["ndcg_at_10"] is not None, job
     assert search(client, "Ashham quay")["model"]["retriever"] == "hashing@1"
     assert client.app.state.lectern.store.assets("default", "towns") == []  # type: ignore[attr-defined]
     assert client.post("/collections/towns/adapt/rollback").status_code == 409
@@ -339,6 +339,16 @@ def test_what_judges_is_of_other_documents_and_other_kinds_than_what_was_learned
     assert (again.learn, again.judge) == (made.learn, made.judge)
 
 
+def test_given_questions_are_judged_on_documents_that_nothing_was_learned_from() -> None:
+    given = [Given(question=f"Which year {key}?", answer=f"{1500 + key}") for key in range(120)]
+    made = make_questions(passages(), given, related=other_words, seed=1)
+    documents = {passage.key: passage.document_id for passage, _ in passages()}
+    parts = [[one for one in part if one.kind == GIVEN] for part in (made.learn, made.choose, made.judge)]
+    assert all(len(part) > 10 for part in parts)
+    learned, chosen, judged = ({documents[key] for one in part for key in one.relevant} for part in parts)
+    assert not (learned | chosen) & judged
+
+
 def test_given_questions_count_by_where_their_answers_stand() -> None:
     given = [
         Given(question="Which year?", answer="1501"),
@@ -389,6 +399,9 @@ def test_enough_questions_of_users_decide_alone() -> None:
     made = rows("topic", [0.2] * 60, [0.9] * 60)
     assert _verdict([*made, *rows(GIVEN, [0.5] * 39, [0.5] * 39)])[0]
     assert not _verdict([*made, *rows(GIVEN, [0.5] * 40, [0.5] * 40)])[0]
+    worse = rows("topic", [0.9] * 60, [0.2] * 60)
+    assert not _verdict([*worse, *rows(GIVEN, [0.2] * 39, [0.9] * 39)])[0]
+    assert _verdict([*worse, *rows(GIVEN, [0.2] * 40, [0.9] * 40)])[0]
 
 
 def test_what_was_learned_takes_over_only_where_it_beats_the_mix_alone_too() -> None:

@@ -45,9 +45,9 @@ def test_where_whole_documents_answer_the_surroundings_win_and_the_table_says_so
     assert "whole 0.0" not in best
     assert "reciprocal rank fusion" not in best
     assert best.count("|") == 1  # chosen by, held out
-    assert len(rest) == 48
-    scores = {row[2:42].strip(): float(row[42:].split(" / ")[0]) for row in [best, *rest]}
-    assert scores["weight 0.4 nearby 0.0 whole 1.0"] > scores["weight 0.4 nearby 0.0 whole 0.0"]
+    assert len(rest) == 3 * 4 * 4 * 4
+    scores = {row[2:52].strip(): float(row[52:].split(" / ")[0]) for row in [best, *rest]}
+    assert scores["weight 0.4 nearby 0.0 whole 1.0 close 0.0"] > scores["weight 0.4 nearby 0.0 whole 0.0 close 0.0"]
 
 
 def test_reciprocal_ranks_add_up_over_both_sides() -> None:

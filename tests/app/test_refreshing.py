@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from app import refreshing
 from app.errors import RefreshFailed
 from app.refreshing import Refresher, refresh
 from model.encoder import load_tokenizer
 from model.network import ReaderNetwork
+from model.towers import name_of, save_towers, starting_towers
 from model.training.realm import Example, RealmModel, Recipe, train
 from retriever.errors import IndexCorrupt
 from retriever.versions import VersionedIndex
@@ -165,3 +167,47 @@ def test_versions_that_nobody_can_be_reading_any_more_are_removed(place: Path) -
     for step in range(4):
         refresh(tiny_towers(), CORPUS, place / "index", encoder="tiny", step=step)
     assert sorted(each.name for each in (place / "index").iterdir()) == ["3", "4", "current"]
+
+
+def test_an_older_step_does_not_take_the_place_of_a_newer_one(place: Path) -> None:
+    towers = tiny_towers()
+    newer = refresh(towers, CORPUS, place / "index", encoder="newer", step=9)
+    before = held(VersionedIndex(place / "index"))
+    assert refresh(changed(towers), CORPUS, place / "index", encoder="older", step=4) == newer
+    index = VersionedIndex(place / "index")
+    assert index.step == 9
+    assert np.array_equal(held(index), before)
+    assert not list((place / "index").glob("draft-*"))
+
+
+def test_shards_of_other_towers_are_not_gone_on_with_though_they_come_from_the_same_folder(place: Path) -> None:
+    (place / "towers").mkdir()
+    towers = tiny_towers()
+    names = []
+    for by in (0.0, 0.5):
+        save_towers(changed(towers, by=by), place / "towers")
+        names.append(name_of(place / "towers"))
+    assert names[0] != names[1]
+    assert name_of(None) == "MiniLM"
+
+
+def test_a_refresh_whose_training_is_gone_ends_and_changes_nothing(place: Path) -> None:
+    towers = tiny_towers()
+    refresh(towers, CORPUS, place / "index", encoder="tiny", step=0)
+    with pytest.raises(SystemExit, match="is gone"):
+        refresh(towers, CORPUS, place / "index", encoder="tiny", step=1, orphaned=lambda: True)
+    assert VersionedIndex(place / "index").step == 0
+
+
+def test_the_command_embeds_with_the_towers_that_are_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    towers = starting_towers(mode="full", trained="all", rank=4, init=None)
+    with torch.no_grad():
+        next(towers.transformer.blocks.parameters()).add_(0.05)
+    save_towers(towers, place)
+    options = {"towers": place, "corpus": place / "corpus.jsonl", "index": place / "index", "step": 5, "rank": 4}
+    given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    monkeypatch.setattr("sys.argv", ["refreshing", *given])
+    refreshing.main()
+    index = VersionedIndex(place / "index")
+    assert (index.step, index.version.encoder) == (5, name_of(place))
+    assert held(index) == pytest.approx(vectors_of(towers), abs=2e-3)

@@ -3,9 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from app import realm_training, retriever_mining
 from app.retriever_mining import RetrievalSet, cloze_pairs, contrastive_pairs, make, span_examples, with_relevance
+from model.towers import name_of
+from model.training import retriever
 from model.training.pairs import Pair, read_corpus, read_pairs
 from model.training.realm import read_examples
+from model.weights_files import WEIGHTS
+from retriever.versions import VersionedIndex
 
 PASSAGES = [
     f"The mill of owner number {n} stands in Town{n}. It was built in {1700 + n} by the miller's own hands."
@@ -108,3 +113,36 @@ def test_a_set_whose_columns_do_not_fit_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"passages": ["a"], "queries": ["q"], "positive": [], "held": [True]}))
     with pytest.raises(ValueError, match="of one length"):
         RetrievalSet.read(file)
+
+
+def test_the_steps_run_one_after_the_other_from_the_command_line(tmp_path: Path) -> None:
+    """Pairs, towers trained on them, pairs mined once more by the towers, and the marginal likelihood from there."""
+    columns = {"passages": PASSAGES, "queries": DATA.queries, "positive": DATA.positive, "held": DATA.held}
+    (tmp_path / "set.json").write_text(json.dumps(columns))
+
+    def mine(step: str, out: str, *more: str) -> None:
+        retriever_mining.main(
+            ["--set", str(tmp_path / "set.json"), "--step", step, "--out", str(tmp_path / out), *more]
+        )
+
+    mine("contrastive", "pairs")
+    towers = str(tmp_path / "towers")
+    pairs = ["--pairs", str(tmp_path / "pairs/train.jsonl"), "--validation", str(tmp_path / "pairs/validation.jsonl")]
+    retriever.main([*pairs, "--out", towers, "--steps", "2", "--batch", "4"])
+    mine("contrastive", "again", "--towers", towers)
+    first, again = ((tmp_path / name / "train.jsonl").read_text() for name in ("pairs", "again"))
+    assert first != again, "other hard negatives"
+    mine("spans", "spans")
+    realm_training.main(
+        [
+            *("--examples", str(tmp_path / "spans/train.jsonl"), "--corpus", str(tmp_path / "spans/corpus.jsonl")),
+            *("--validation", str(tmp_path / "pairs/validation.jsonl"), "--init", towers, "--reader", str(WEIGHTS)),
+            *("--out", str(tmp_path / "realm"), "--steps", "2", "--batch", "2", "--k", "3"),
+        ]
+    )
+    measured = json.loads((tmp_path / "realm/measures.json").read_text())
+    assert set(measured) == {"before", "after"}
+    assert measured["before"] == json.loads((tmp_path / "towers/measures.json").read_text())["after"]
+    log = json.loads((tmp_path / "realm/progress.json").read_text())["curve"]
+    assert {"utility", "stale"} <= set(log[-1])
+    assert VersionedIndex(tmp_path / "realm/index").version.encoder == name_of(tmp_path / "towers")
