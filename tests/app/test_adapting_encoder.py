@@ -253,7 +253,7 @@ def test_a_run_that_is_cancelled_leaves_the_old_encoder_and_not_one_vector(
         return whole(*arguments)
 
     monkeypatch.setattr(owner, name, cancelled)
-    assert adapt(client, mode="full", questions=questions())["status"] == "cancelled"
+    assert adapt(client, budget_seconds=60, mode="full", questions=questions())["status"] == "cancelled"
     assert search(client, "Ashham quay")["model"]["retriever"] == BASE
     assert vectors(client) == {BASE: 8 * len(TOWNS)}
     assert folders(client) == []
