@@ -160,9 +160,9 @@ class Inference:
         """The encoder, or another one, as seen from one lane."""
         return LaneEncoder(self, encoder or self._encoder, lane)
 
-    def reader(self) -> "LaneReader":
-        """The reader, on the interactive lane."""
-        return LaneReader(self, self._reader)
+    def reader(self, lane: Lane = "interactive") -> "LaneReader":
+        """The reader, as seen from one lane."""
+        return LaneReader(self, self._reader, lane)
 
     def salience(self, model: SalienceModel, lane: Lane) -> "LaneSalience":
         """A salience model, as seen from one lane."""
@@ -312,11 +312,12 @@ class LaneEncoder:
 
 
 class LaneReader:
-    """A reader whose calls wait in the interactive lane. Raises QueueFull and ShuttingDown."""
+    """A reader whose calls wait in one lane of the queue. Raises QueueFull and ShuttingDown."""
 
-    def __init__(self, inference: Inference, reader: Reader) -> None:
+    def __init__(self, inference: Inference, reader: Reader, lane: Lane) -> None:
         self._inference = inference
         self._reader = reader
+        self._lane: Lane = lane
 
     @property
     def name(self) -> str:
@@ -328,7 +329,7 @@ class LaneReader:
     ) -> Reading:
         """One question, its passages read together."""
         work = _Call(call=lambda: self._reader.read(question, passages, target_error=target_error, answers=answers))
-        self._inference.submit(work, "interactive")
+        self._inference.submit(work, self._lane)
         reading: Reading = work.future.result()
         return reading
 
@@ -338,7 +339,7 @@ class LaneReader:
         """One question, a whole text read in one sequence: one turn, which may take seconds."""
         read = self._reader.read_document
         work = _Call(call=lambda: read(question, text, target_error=target_error, answers=answers))
-        self._inference.submit(work, "interactive")
+        self._inference.submit(work, self._lane)
         reading: Reading = work.future.result()
         return reading
 

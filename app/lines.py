@@ -17,8 +17,9 @@ from app import metrics
 from app.prose import count_words, one_line, summarizable
 from app.section_kinds import ABSTRACT_WORDS, kind_of
 from app.sources import SourceText
-from model.sentence_table import Floats, Query, SectionKind, SentenceTable
-from retriever.terms import query_terms, terms
+from model.sentence_table import Floats, SectionKind, SentenceTable
+from retriever.parsing.dialogue import said_from
+from retriever.terms import terms
 from retriever.units import sentences_of
 
 UNIT = "sentences"  # what `progress` counts
@@ -105,15 +106,16 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
     section_starts = [section.start for section in sections]
     kinds = [kind_of(section.path) for section in sections]
     counted: Counter[int] = Counter()
-    turn_words = [count_words(_said(text[turn.start : turn.end], turn.speaker)) for turn in turns]
+    begun = [said_from(text, turn) for turn in turns]
+    turn_words = [count_words(text[said : turn.end]) for said, turn in zip(begun, turns, strict=True)]
     lines: list[Line] = []
     before = 0
     for sentence in (sentence for sentence, passed in zip(sentences, good, strict=True) if passed):
         at = bisect_right(turns, sentence.start, key=lambda turn: turn.start) - 1
         spoken = at >= 0 and sentence.start < turns[at].end
-        said = one_line(text[sentence.start : sentence.end])
-        if spoken:
-            said = _said(said, turns[at].speaker)
+        said = one_line(text[max(sentence.start, begun[at]) if spoken else sentence.start : sentence.end])
+        if not said:
+            continue  # a label alone
         words = count_words(said)
         section = bisect_right(section_starts, sentence.start) - 1
         kind = kinds[section] if section >= 0 else SectionKind.OTHER
@@ -137,11 +139,6 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
         )
         before += words
     return lines
-
-
-def _said(text: str, speaker: str) -> str:
-    """A turn, or the beginning of one, without its `Speaker: `."""
-    return text[len(speaker) + 1 :].lstrip() if text.startswith(f"{speaker}:") else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,22 +253,6 @@ def _central(lines: Sequence[Line]) -> Floats:
             for row, length in zip(weighed, lengths, strict=True)
         ]
     return np.array(found, dtype=np.float32)
-
-
-def query_of(encoder: Encoder, query: str, lines: Sequence[Line]) -> Query:
-    """A query as a salience model takes it, about these lines."""
-    overlap = query_overlap(query, [line.text for line in lines])
-    return Query(vector=encoder.encode_queries([query])[0], overlap=overlap)
-
-
-def query_overlap(query: str, sentences: Sequence[str]) -> Floats:
-    """The share [N] of the query's terms that each sentence holds, terms weighed by their idf among the sentences."""
-    wanted = set(query_terms(query))
-    held = [wanted.intersection(terms(sentence)) for sentence in sentences]
-    frequency = Counter(term for found in held for term in found)
-    weight = {term: math.log(1 + (len(sentences) - n + 0.5) / (n + 0.5)) for term, n in frequency.items()}
-    whole = sum(weight.values()) or 1.0
-    return np.array([sum(weight[term] for term in sorted(found)) / whole for found in held], dtype=np.float32)
 
 
 def _whole(numbers: Iterator[int]) -> NDArray[np.int64]:

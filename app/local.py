@@ -9,7 +9,7 @@ from typing import Any
 from app import telemetry
 from app.adapting import KIND
 from app.errors import JobFailed
-from app.files import read, text_of
+from app.files import named_apart, read, text_of
 from app.ingesting import forget_failed
 from app.jobs import OVER
 from app.schemas import (
@@ -111,7 +111,8 @@ def summarize_files(
     progress: Progress,
     refused: Callable[[Path, str], None],
 ) -> tuple[SummarizeReply, dict[Path, SourceText]]:
-    """A summary of files together, and their texts. Nothing is stored or indexed, and no reader is loaded.
+    """A summary of files together, and their texts. Nothing is stored or indexed, and the reader is loaded for a
+    query alone.
 
     `refused` is told of a file that cannot be read, and raises where the others are not to go on without it. Raises
     UnreadableFile where there are none, ParserFailed and model errors.
@@ -119,12 +120,12 @@ def summarize_files(
     import torch
 
     from model.named_encoder import load_encoder
+    from model.named_reader import load_reader
     from model.salience import load_salience
 
     sources: dict[Path, SourceText] = {}
     with closing(start_parsers(settings)) as parsers:
-        for path in paths:
-            name = text_of(Path(path.name))
+        for path, name in named_apart(paths).items():
             try:
                 document = parsers.parse(read(path), filename=name)
             except ParsingError as error:
@@ -137,7 +138,9 @@ def summarize_files(
     torch.set_num_threads(settings.threads or free_cores())
     encoder = load_encoder(settings.encoder)
     salience = load_salience(encoder.version)
-    reply = summarize_texts([*sources.values()], request, encoder=encoder, salience=salience, progress=progress)
+    reader = None if request.query is None else load_reader(settings.reader)
+    texts = [*sources.values()]
+    reply = summarize_texts(texts, request, encoder=encoder, salience=salience, reader=reader, progress=progress)
     return reply.model_copy(update=_identifier()), sources
 
 

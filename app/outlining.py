@@ -69,6 +69,7 @@ def score_definitions(definitions: Sequence[Definition], vectors: Floats, query:
     scores += np.array([0.7 if _is_told(it.line.text) else 0.0 for it in definitions])
     if query is not None:
         scores = scores + 1.7 * standard(dot(vectors, query.vector)) + 1.5 * standard(query.overlap)
+        scores = scores + 2.0 * query.relevance + 8.0 * query.answer
     shown: Floats = (scores - scores.mean()).astype(np.float32) if len(definitions) else np.zeros(0, dtype=np.float32)
     return shown
 

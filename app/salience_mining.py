@@ -16,19 +16,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.asked import query_of
 from app.evaluation.progress import Progress, ProgressCallback, ProgressLine
 from app.evaluation.rouge import individual_scores, oracle_ranking
 from app.evaluation.sets import SummaryRow, read_summaries
 from app.evaluation.summaries import sentences_of
-from app.lines import Line, lines_of, query_of, table_of
+from app.inference import Reader
+from app.lines import Line, lines_of, table_of
 from app.sources import SourceText
 from model.encoder import MiniLMEncoder
+from model.reader import LongformerReader
 from model.sentence_table import asked_features, static_features
 from model.training.salience_examples import Example, write_examples
 from retriever.parsing import parse_text
 
 BATCH = 2_048
 MOST_SENTENCES = 3_000  # of a training document
+ELSEWHERE = 0.5
 
 
 class VectorCache:
@@ -69,19 +73,33 @@ def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def example_of(row: SummaryRow, lines: Sequence[Line], cache: VectorCache, encoder: MiniLMEncoder) -> Example:
+def example_of(
+    row: SummaryRow, lines: Sequence[Line], cache: VectorCache, encoder: MiniLMEncoder, reader: Reader
+) -> Example:
     """What the model is given for a row, and what it should find salient: two views of the references.
 
     `oracle` marks the sentences that a greedy choice by ROUGE takes under the row's budget; `alone` is each sentence's
-    own ROUGE-1 plus ROUGE-2.
+    own ROUGE-1 plus ROUGE-2. Where the set says what the query is about, the choice is made there, and what a sentence
+    elsewhere has counts for ELSEWHERE of it: it uses the same words for something else.
     """
     table = table_of(lines, cache([line.text for line in lines]))
-    query = None if row.query is None else query_of(encoder, row.query, lines)
+    query = None if row.query is None else query_of(encoder, reader, row.query, lines, table.vectors)
     references = [sentences_of(reference) for reference in row.references]
     texts, words = [line.text for line in lines], [line.words for line in lines]
-    chosen = oracle_ranking(texts, references, words, row.words, only_chosen=True)
+    about = np.array([any(start <= line.start < end for start, end in row.relevant) for line in lines], dtype=np.bool_)
+    places = np.flatnonzero(about) if about.any() else np.arange(len(lines))
+    chosen = oracle_ranking(
+        [texts[place] for place in places],
+        references,
+        [words[place] for place in places],
+        row.words,
+        only_chosen=True,
+    )
     oracle = np.zeros(len(lines), dtype=np.float32)
-    oracle[chosen] = 1.0
+    oracle[places[chosen]] = 1.0
+    alone = np.array(individual_scores(texts, references), dtype=np.float32)
+    if about.any():
+        alone[~about] *= ELSEWHERE
     features = np.concatenate([static_features(table), asked_features(table, query)], axis=1)
     return Example(
         id=row.id,
@@ -90,7 +108,7 @@ def example_of(row: SummaryRow, lines: Sequence[Line], cache: VectorCache, encod
         features=features.astype(np.float16),
         query=np.zeros(384, dtype=np.float32) if query is None else query.vector,
         oracle=oracle,
-        alone=np.array(individual_scores(texts, references), dtype=np.float32),
+        alone=alone,
     )
 
 
@@ -106,7 +124,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    encoder = MiniLMEncoder.load()
+    encoder, reader = MiniLMEncoder.load(), LongformerReader.load()
     cache = VectorCache(encoder, options.out / "vectors.npz")
     for path in options.set:
         print(path.stem, file=sys.stderr)  # noqa: T201
@@ -115,7 +133,7 @@ def main() -> None:
         lines = {text: lines_of_text(text) for text in dict.fromkeys(row.text for row in rows)}
         cache.encode([line.text for found in lines.values() for line in found], show)
         examples = [
-            example_of(row, lines[row.text], cache, encoder)
+            example_of(row, lines[row.text], cache, encoder, reader)
             for row in rows
             if 1 < len(lines[row.text]) <= MOST_SENTENCES
         ]

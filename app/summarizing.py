@@ -4,21 +4,21 @@ Every sentence of the source is encoded and scored, however long it is: time gro
 sentence is its place and a half-precision vector.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.asked import query_of
+from app.choosing import BOOK_WORDS, budget_of, choose, choose_from_book
 from app.citations import cite, section_title
-from app.dialogues import is_support, stages_of
 from app.errors import NoGenerator
-from app.inference import SalienceModel
-from app.lines import Encoder, Line, NoShelf, Progress, Shelf, encode_lines, lines_of, query_of, table_of
-from app.outlining import Definition, definitions_of, score_definitions
+from app.inference import Reader, SalienceModel
+from app.lines import UNIT, Encoder, Line, NoShelf, Progress, Shelf, encode_lines, table_of
+from app.outlining import score_definitions
+from app.parts import Part, Read, parts_of, read_lines
 from app.prose import one_line
 from app.schemas import (
     Coverage,
@@ -32,22 +32,9 @@ from app.schemas import (
 from app.sources import SourceText, TextParser, resolve, texts
 from app.telemetry import Timer
 from model.sentence_table import Floats, Query
-from model.summarizer import Budget, CentralitySalience, probability, select
+from model.summarizer import CentralitySalience, probability
 from retriever.parsing import parse_text
 from retriever.store import Store
-from retriever.types import Kind
-
-LONGEST_DEFAULT = 20  # sentences of the default summary of a very long text: what one reads without scrolling
-MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
-FEWEST_UNTITLED = 50  # words before a first heading that make a part
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Group:
-    """A part of a summary by sections: a title and the places of its candidate sentences."""
-
-    title: str | None
-    members: Sequence[int]
 
 
 class Summarizing:
@@ -58,10 +45,13 @@ class Summarizing:
         store: Store,
         encoder: Encoder,
         salience: SalienceModel = CentralitySalience(),
+        reader: Reader | None = None,
         *,
         parse: TextParser = parse_text,
     ) -> None:
+        """`reader` reads what is nearest to a query, where a summary is asked with one."""
         self._store = store
+        self._reader = reader
         self._parse = parse
         self._encoder = encoder
         self._salience = salience
@@ -86,6 +76,7 @@ class Summarizing:
             request,
             encoder=self._encoder,
             salience=self._salience,
+            reader=self._reader,
             shelf=_StoreShelf(self._store, tenant, self._encoder.version),
             progress=progress,
         )
@@ -116,57 +107,71 @@ def summarize_texts(
     *,
     encoder: Encoder,
     salience: SalienceModel = CentralitySalience(),
+    reader: Reader | None = None,
     shelf: Shelf = NoShelf(),
     progress: Progress,
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer("summarize")
-    read = [_read(place, source, request.kind) for place, source in enumerate(sources)]
+    read = [read_lines(place, source, request.kind) for place, source in enumerate(sources)]
     lines = [line for one in read for line in one.lines]
     timer.stage("split")
     vectors = encode_lines(encoder, shelf, [source.document_id for source in sources], lines, progress)
     timer.stage("encode")
-    query = None if request.query is None else query_of(encoder, request.query, lines)
+    query = None
+    if request.query is not None:
+        query = query_of(encoder, reader, request.query, lines, vectors)
+        timer.stage("read")
+        progress(len(lines), len(lines), UNIT)  # whoever waits may have gone meanwhile
     scores = _score(read, vectors, query, salience)
-    groups = _groups(sources, read) if request.format == "sections" else []
-    budget = _budget(request, sum(line.words for line in lines), parts=len(groups))
-    chosen = _choose(groups or [_Group(title=None, members=range(len(lines)))], lines, vectors, scores, budget)
+    progress(len(lines), len(lines), UNIT)
+    parts = parts_of(sources, read)
+    chosen = _choose(request, read, parts, vectors, scores, salience)
     timer.stage("select")
     shown = probability(scores)
     sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
-    parts = _parts(groups, chosen, sentences)
+    shown_parts = _parts(parts, chosen, sentences) if request.format == "sections" else []
     return SummarizeReply(
-        summary=_written(request, parts, sentences, [lines[place].source for place in chosen]),
+        summary=_written(request, shown_parts, sentences, [lines[place].source for place in chosen]),
         sentences=sentences,
-        parts=parts,
+        parts=shown_parts,
         coverage=_coverage(sources, [lines[place] for place in chosen]),
-        model=Models(retriever=encoder.version, summarizer=salience.name),
+        model=Models(
+            reader=None if query is None or reader is None else reader.name,
+            retriever=encoder.version,
+            summarizer=salience.name,
+        ),
         timings_ms=timer.total(),
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    """A document as it is summarized: its lines, and for source code the definitions that they show."""
+def _choose(
+    request: SummarizeRequest,
+    read: Sequence[Read],
+    parts: Sequence[Part],
+    vectors: NDArray[np.float16],
+    scores: Floats,
+    salience: SalienceModel,
+) -> list[int]:
+    """The places of the sentences that make the summary, in order."""
+    lines = [line for one in read for line in one.lines]
+    words = sum(line.words for line in lines)
+    if request.format == "sections":
+        return choose(parts, lines, vectors, scores, budget_of(request, words, parts=len(parts)))
+    budget = budget_of(request, words)
+    outlined = any(one.definitions for one in read)
+    if words < BOOK_WORDS or request.query is not None or outlined:
+        return choose([Part(title=None, members=range(len(lines)))], lines, vectors, scores, budget)
+    return choose_from_book(
+        lines,
+        vectors,
+        scores,
+        budget,
+        rescore=lambda places, condensed: salience.score(table_of(condensed, vectors[np.array(places)])),
+    )
 
-    kind: Kind
-    lines: Sequence[Line]
-    definitions: Sequence[Definition]
 
-
-def _read(place: int, source: SourceText, asked: Literal["auto", "prose", "dialogue", "code"]) -> _Read:
-    """The document as what it is, or as what it is asked to be taken for; one without definitions is no code."""
-    kind = source.document.kind if asked == "auto" else asked
-    if kind == "code":
-        definitions = definitions_of(place, source)
-        if definitions:
-            return _Read(kind="code", lines=[one.line for one in definitions], definitions=definitions)
-    if kind == "prose" and source.document.turns:
-        source = replace(source, document=replace(source.document, turns=()))
-    return _Read(kind="prose" if kind == "code" else kind, lines=lines_of(place, source), definitions=())
-
-
-def _score(read: Sequence[_Read], vectors: NDArray[np.float16], query: Query | None, salience: SalienceModel) -> Floats:
+def _score(read: Sequence[Read], vectors: NDArray[np.float16], query: Query | None, salience: SalienceModel) -> Floats:
     """Salience [N] of all lines: source code by its outline, everything else by the model."""
     lines = [line for one in read for line in one.lines]
     scores = salience.score(table_of(lines, vectors), query)
@@ -174,106 +179,10 @@ def _score(read: Sequence[_Read], vectors: NDArray[np.float16], query: Query | N
     for one in read:
         rows = slice(at, at + len(one.lines))
         if one.definitions:
-            own = None if query is None else replace(query, overlap=query.overlap[rows])
+            own = None if query is None else query.part(rows.start, rows.stop)
             scores[rows] = score_definitions(one.definitions, vectors[rows].astype(np.float32), own)
         at += len(one.lines)
     return scores
-
-
-def default_sentences(words: int) -> int:
-    """The default length for a text of so many words: 1 sentence for 100, 3 for 300, 6 for 1,000, 10 for 5,000."""
-    return min(LONGEST_DEFAULT, max(1, round(1.6 * math.log2(max(words, 1) / 75))))
-
-
-def _budget(request: SummarizeRequest, words: int, *, parts: int) -> Budget:
-    """What was asked for, else by the size of what can be selected from; by sections at least a sentence each."""
-    length = request.length
-    if length is None:
-        return Budget(unit="sentences", amount=max(default_sentences(words), parts))
-    if length.sentences is not None:
-        return Budget(unit="sentences", amount=length.sentences)
-    return Budget(unit="words", amount=length.words or max(1, round((length.ratio or 1.0) * words)))
-
-
-def _groups(sources: Sequence[SourceText], read: Sequence[_Read]) -> list[_Group]:
-    """The parts of each document that have something to select.
-
-    A file of source code is one part, a support dialogue has the problem, the steps and the outcome, and everything
-    else its sections at the depth that reads as chapters. A few words before the first heading, such as a motto, are no
-    part of their own.
-    """
-    groups: list[_Group] = []
-    at = 0
-    for source, one in zip(sources, read, strict=True):
-        own = list(range(at, at + len(one.lines)))
-        at += len(own)
-        if one.kind == "code":
-            titles: Sequence[str | None] = [source.title] * len(own)
-        elif one.kind == "dialogue" and is_support({line.speaker for line in one.lines if line.speaker}):
-            titles = stages_of(one.lines)
-        else:
-            groups += _chapters(source, one.lines, own)
-            continue
-        for title, pairs in groupby(zip(titles, own, strict=True), key=lambda pair: pair[0]):
-            groups.append(_Group(title=title, members=[place for _, place in pairs]))
-    return groups
-
-
-def _chapters(source: SourceText, lines: Sequence[Line], own: Sequence[int]) -> Iterator[_Group]:
-    sections = source.document.sections
-    depth = chapter_depth({section.path for section in sections if section.path})
-    starts = [section.start for section in sections]
-    at = np.searchsorted(starts, [line.start for line in lines], side="right") - 1
-    paths = [sections[int(number)].path[:depth] if sections else () for number in at]
-    words = {place: line.words for place, line in zip(own, lines, strict=True)}
-    for path, pairs in groupby(zip(paths, own, strict=True), key=lambda pair: pair[0]):
-        members = [place for _, place in pairs]
-        if path or len(set(paths)) == 1 or sum(words[place] for place in members) >= FEWEST_UNTITLED:
-            yield _Group(title=section_title(path) or (None if depth else source.title), members=members)
-
-
-def chapter_depth(paths: set[tuple[str, ...]]) -> int:
-    """How many headings of a path name a part: the most that make no more than MOST_PARTS parts; 0 without headings.
-
-    Where even the fewest make more than that, the outermost headings that tell parts apart do.
-    """
-    counts = [len({path[:depth] for path in paths}) for depth in range(1, max(map(len, paths), default=0) + 1)]
-    readable = [depth for depth, count in enumerate(counts, start=1) if count <= MOST_PARTS]
-    dividing = [depth for depth, count in enumerate(counts, start=1) if count > 1]
-    if readable and counts[readable[-1] - 1] > 1:
-        return readable[-1]
-    return dividing[0] if dividing else len(counts)
-
-
-def _choose(
-    groups: Sequence[_Group],
-    lines: Sequence[Line],
-    vectors: NDArray[np.float16],
-    salience: Floats,
-    budget: Budget,
-) -> list[int]:
-    """The chosen lines in document order; the budget is shared among the groups by their words.
-
-    What one group leaves or takes too much is carried to the next, so that the whole meets the budget.
-    """
-    sizes = [sum(lines[place].words for place in group.members) for group in groups]
-    chosen: list[int] = []
-    spent, seen = 0, 0
-    for number, (group, size) in enumerate(zip(groups, sizes, strict=True)):
-        seen += size
-        due = budget.amount * seen / max(1, sum(sizes)) - spent
-        if budget.unit == "sentences":
-            later = len(groups) - number - 1
-            least = 1 if budget.amount >= len(groups) else 0
-            due = min(max(round(due), least), budget.amount - spent - least * later)
-        if due < 1:
-            continue
-        rows = np.array(group.members, dtype=np.int64)
-        words = [lines[place].words for place in group.members]
-        picked = select(vectors[rows], salience[rows], words, budget=Budget(unit=budget.unit, amount=round(due)))
-        chosen.extend(group.members[index] for index in picked)
-        spent += len(picked) if budget.unit == "sentences" else sum(words[index] for index in picked)
-    return chosen
 
 
 def _sentence(source: SourceText, line: Line, salience: float) -> SummarySentence:
@@ -292,7 +201,7 @@ def _sentence(source: SourceText, line: Line, salience: float) -> SummarySentenc
     )
 
 
-def _parts(groups: Sequence[_Group], chosen: Sequence[int], sentences: Sequence[SummarySentence]) -> list[SummaryPart]:
+def _parts(groups: Sequence[Part], chosen: Sequence[int], sentences: Sequence[SummarySentence]) -> list[SummaryPart]:
     """One part for each group that something was chosen from."""
     order = {place: number for number, place in enumerate(chosen)}
     parts: list[SummaryPart] = []

@@ -14,14 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.asked import query_of
 from app.evaluation.progress import ignore_progress
 from app.evaluation.rouge import rouge
 from app.evaluation.sets import SummaryRow, read_summaries, sample
 from app.evaluation.summaries import sentences_of
 from app.inference import SalienceModel
-from app.lines import Line, query_of, table_of
+from app.lines import Line, table_of
 from app.salience_mining import VectorCache, lines_of_text
 from model.encoder import MiniLMEncoder
+from model.reader import LongformerReader
 from model.salience import TransformerXLSalience
 from model.sentence_table import Query, SentenceTable
 from model.summarizer import DIVERSITY, Budget, CentralitySalience, select
@@ -30,7 +32,9 @@ from model.training.salience import is_held_out
 Prepared = tuple[SummaryRow, list[Line], SentenceTable, Query | None, list[list[str]]]
 
 
-def prepare(path: Path, cache: VectorCache, encoder: MiniLMEncoder, limit: int | None) -> list[Prepared]:
+def prepare(
+    path: Path, cache: VectorCache, encoder: MiniLMEncoder, reader: LongformerReader, limit: int | None
+) -> list[Prepared]:
     """The held-out rows of a set with all that a model needs."""
     held = [row for row in read_summaries(path) if is_held_out(zlib.crc32(row.text.encode()))]
     prepared: list[Prepared] = []
@@ -38,7 +42,7 @@ def prepare(path: Path, cache: VectorCache, encoder: MiniLMEncoder, limit: int |
         lines = lines_of_text(row.text)
         cache.encode([line.text for line in lines], ignore_progress)
         table = table_of(lines, cache([line.text for line in lines]))
-        query = None if row.query is None else query_of(encoder, row.query, lines)
+        query = None if row.query is None else query_of(encoder, reader, row.query, lines, table.vectors)
         prepared.append((row, lines, table, query, [sentences_of(reference) for reference in row.references]))
     return prepared
 
@@ -65,13 +69,13 @@ def main() -> None:
     parser.add_argument("--diversity", type=float, nargs="*", default=[DIVERSITY])
     parser.add_argument("--limit", type=int, default=60)
     arguments = parser.parse_args()
-    encoder = MiniLMEncoder.load()
+    encoder, reader = MiniLMEncoder.load(), LongformerReader.load()
     cache = VectorCache(encoder, arguments.vectors)
     models: dict[str, SalienceModel] = {"untrained": CentralitySalience()}
     models |= {str(folder): TransformerXLSalience.load(folder) for folder in arguments.weights}
     totals: dict[str, list[NDArray[np.float64]]] = {}
     for path in sorted(arguments.rows.glob("*.jsonl")):
-        rows = prepare(path, cache, encoder, arguments.limit)
+        rows = prepare(path, cache, encoder, reader, arguments.limit)
         for name, model in models.items():
             for diversity in arguments.diversity:
                 values = measure(model, rows, diversity=diversity)

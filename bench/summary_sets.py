@@ -23,14 +23,14 @@ def with_budget(rows: Rows) -> list[Row]:
 
 
 def qmsum(meetings: Rows) -> dict[str, list[Row]]:
-    """`qmsum_general` asks for the whole meeting and has no query; `qmsum_specific` has one a row."""
+    """`qmsum_general` is about the whole meeting; `qmsum_specific` has a query, and the turns that it is about."""
 
     def row(meeting: Row, mark: str, answered: Row) -> Row:
         return {"id": f"{meeting['id']}-{mark}", "turns": meeting["turns"], "references": [answered["answer"]]}
 
     general = [row(one, f"g{n}", asked) for one in meetings for n, asked in enumerate(one["general"])]
     specific = [
-        row(one, f"s{n}", asked) | {"query": asked["query"]}
+        row(one, f"s{n}", asked) | {"query": asked["query"], "relevant": asked["relevant_text_span"]}
         for one in meetings
         for n, asked in enumerate(one["specific"])
     ]

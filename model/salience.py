@@ -3,7 +3,7 @@
 N sentences, D dimension of a vector, B batch, L length of a segment, W width
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -95,7 +95,8 @@ def load_salience(encoder: str, path: Path | None = None) -> "CentralitySalience
 
 
 class TransformerXLSalience:
-    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh.
+    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh;
+    how near they are to a query is compared over all of them.
 
     A share of the untrained salience is added: what few documents could teach, an opening and the query's own words
     can correct.
@@ -118,21 +119,30 @@ class TransformerXLSalience:
         with torch.device("meta"):
             network = SalienceNetwork(SalienceShape(**manifest["shape"]))
         state = {name: tensor.float() for name, tensor in load(data).items()}
-        network.load_state_dict(state, assign=True)
+        try:
+            network.load_state_dict(state, assign=True)
+        except RuntimeError as error:
+            raise UnsupportedModel("the salience weights are of another Lectern: its features are others") from error
         network.requires_grad_(False)
         return cls(network, name=f"{manifest['name']}@{manifest['sha256'][:12]}")
 
     def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
         """Log-odds [N] of the sentences, comparable within a document and, about, between documents."""
         scores = np.zeros(len(table), dtype=np.float32)
+        asked = asked_features(table, query)  # over all documents: a query is about one of them more than about others
         _, starts = np.unique(table.document, return_index=True)
         for start, end in pairwise([*sorted(starts.tolist()), len(table)]):
-            overlap = None if query is None else replace(query, overlap=query.overlap[start:end])
-            scores[start:end] = self._score_document(table.part(start, end), overlap)
+            rows = slice(start, end)
+            part = table.part(start, end)
+            scores[rows] = self._score_document(part, asked[rows], query)
+            if query is None:
+                scores[rows] += np.float32(UNTRAINED) * self._untrained.score(part)
+        if query is not None:
+            scores += np.float32(UNTRAINED) * self._untrained.score(table, query)
         return scores
 
-    def _score_document(self, table: SentenceTable, query: Query | None) -> Floats:
-        features = np.concatenate([static_features(table), asked_features(table, query)], axis=1)
+    def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None) -> Floats:
+        features = np.concatenate([static_features(table), asked], axis=1)
         direction = torch.zeros(1, self._network.shape.dimension)
         if query is not None:
             direction = torch.from_numpy(np.asarray(query.vector, dtype=np.float32))[None]
@@ -140,5 +150,5 @@ class TransformerXLSalience:
             logits = read_all(
                 self._network, torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None], direction
             )
-        scores: Floats = logits[0].numpy() + np.float32(UNTRAINED) * self._untrained.score(table, query)
+        scores: Floats = logits[0].numpy()
         return scores

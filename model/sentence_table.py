@@ -3,7 +3,7 @@
 N sentences, D dimension of a vector. Nothing here builds an N x N matrix: time and memory grow linearly.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 STATIC = 23  # features of a sentence without a query
-ASKED = 6  # features of a sentence and a query
+ASKED = 12  # features of a sentence and a query
+WIDE = 15  # sentences on both sides that a topic of a talk may take
 _BLOCK = 4_096  # rows that are turned into float32 at a time
 
 
@@ -69,10 +70,29 @@ class SentenceTable:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """What a summary is to be about: its unit vector [D], and the share [N] of its weight that each sentence holds."""
+    """What a summary is to be about: its unit vector [D], and of each sentence [N]:
+
+    the share of the query's weight that it holds (`overlap`); how near the stretch of text that it stands in is to the
+    query (`near`, up to about 2); the reader's chance that this stretch answers the query (`relevance`), and its
+    confidence in an answer that the sentence has a part of (`answer`), both 0 for what was not read.
+    """
 
     vector: Floats
     overlap: Floats
+    near: Floats
+    relevance: Floats
+    answer: Floats
+
+    def part(self, start: int, end: int) -> "Query":
+        """The same query about sentences `start` to `end`."""
+        rows = slice(start, end)
+        return replace(
+            self,
+            overlap=self.overlap[rows],
+            near=self.near[rows],
+            relevance=self.relevance[rows],
+            answer=self.answer[rows],
+        )
 
 
 def static_features(table: SentenceTable) -> Floats:
@@ -122,7 +142,13 @@ def asked_features(table: SentenceTable, query: Query | None) -> Floats:
         cosine,
         standard(query.overlap),
         query.overlap,
-        standard(_smoothed(cosine)),
+        standard(_smoothed(cosine, 1)),
+        standard(_smoothed(cosine, WIDE)),
+        standard(_smoothed(query.overlap, WIDE)),
+        standard(query.near),
+        query.near,
+        query.relevance,
+        query.answer,
     ]
     features: Floats = np.stack(columns, axis=1).astype(np.float32)
     return features
@@ -173,8 +199,9 @@ def _first_of_group(group: NDArray[np.int64], values: Floats) -> Floats:
     return values[first[place]]
 
 
-def _smoothed(values: Floats) -> Floats:
-    """The mean [N] of each value and its two neighbours."""
-    padded = np.pad(values, 1, mode="edge")
-    smooth: Floats = ((padded[:-2] + padded[1:-1] + padded[2:]) / 3).astype(np.float32)
+def _smoothed(values: Floats, reach: int) -> Floats:
+    """The mean [N] of each value and `reach` neighbours on both sides, the first and the last repeated beyond them."""
+    padded = np.pad(values.astype(np.float64), (reach + 1, reach), mode="edge")
+    sums = padded.cumsum()
+    smooth: Floats = ((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2 * reach + 1)).astype(np.float32)
     return smooth

@@ -41,6 +41,12 @@ def add_commands(command: Any, *parents: argparse.ArgumentParser) -> None:
     length.add_argument("--ratio", metavar="R", type=float, help="length as a share of the text")
     summarize.add_argument("--query", help="what the summary is to be about")
     summarize.add_argument("--format", choices=("paragraph", "bullets", "sections"), default="paragraph")
+    summarize.add_argument(
+        "--kind",
+        choices=("auto", "prose", "dialogue", "code"),
+        default="auto",
+        help="what the text is to be taken for (default: auto, what it seems to be)",
+    )
 
 
 def _files_and_words(parser: argparse.ArgumentParser, words: str, help: str) -> None:
@@ -79,7 +85,7 @@ def _summarize(arguments: argparse.Namespace, make: "Make | None") -> int:
 
     units = {unit: getattr(arguments, unit) for unit in ("sentences", "words", "ratio")}
     length = {unit: amount for unit, amount in units.items() if amount is not None} or None
-    fields = {"length": length, "query": arguments.query, "format": arguments.format}
+    fields = {"length": length, "query": arguments.query, "format": arguments.format, "kind": arguments.kind}
     request = validated(SummarizeRequest, {**fields, "collection": arguments.collection})
     names = [Path(name) for name in arguments.files]
     if names and service_of(arguments) is None:

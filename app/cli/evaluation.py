@@ -54,7 +54,9 @@ def add_commands(commands: Any) -> None:
     summaries.add_argument("--oracle", action="store_true", help="measure the best possible extract too")
 
     perplexity = _command(commands, "perplexity", _perplexity, "what a longer memory is worth to the language model")
-    perplexity.add_argument("--set", metavar="FILE", type=Path, required=True, help="a text file, or a folder of .txt")
+    perplexity.add_argument(
+        "--set", metavar="FILE", type=Path, nargs="+", required=True, help="text files, or folders of .txt; a set each"
+    )
     perplexity.add_argument(
         "--mem",
         metavar="N,M",
@@ -132,12 +134,17 @@ def _perplexity(arguments: argparse.Namespace, make: "Make | None") -> int:
     from model.language_model import load_language_model
 
     with _progress() as progress:
-        measured = evaluate_perplexity(
-            load_language_model(), arguments.set, memories=arguments.mem, limit=arguments.limit, progress=progress
-        )
+        model = load_language_model()
+        measured = {
+            path.stem: evaluate_perplexity(
+                model, path, memories=arguments.mem, limit=arguments.limit, seed=arguments.seed, progress=progress
+            )
+            for path in arguments.set
+        }
         if arguments.plot:
-            plot_perplexity({arguments.set.stem: measured}, arguments.plot)
-    return _report(arguments, {str(memory): one.as_dict() for memory, one in measured.items()})
+            plot_perplexity(measured, arguments.plot)
+    rows = {name: {str(memory): one.as_dict() for memory, one in row.items()} for name, row in measured.items()}
+    return _report(arguments, rows if len(rows) > 1 else next(iter(rows.values())))
 
 
 @contextmanager

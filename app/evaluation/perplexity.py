@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.evaluation.errors import EvaluationError
 from app.evaluation.output import rounded
 from app.evaluation.progress import Progress, ProgressCallback, ignore_progress
+from app.evaluation.sets import sample
 from app.prose import count_words
 from model.encoder import load_tokenizer
 from model.network import SEP
@@ -50,15 +51,16 @@ def evaluate_perplexity(
     memories: Sequence[int],
     segment: int = SEGMENT,
     limit: int | None = None,
+    seed: int = 13,
     progress: ProgressCallback | None = None,
 ) -> dict[int, Perplexity]:
-    """Perplexity for each length of memory, over a text file or all .txt files of a folder; the first `limit` of them.
+    """Perplexity for each length of memory, over a text file or the .txt files of a folder: all, or `limit` by chance.
 
     Raises EvaluationError for a path without texts.
     """
     from model.language_model import read_likelihood
 
-    texts = _texts(path)[:limit]
+    texts = sample(_texts(path), limit, seed=seed)
     tokenizer = load_tokenizer()
     encoded = [[SEP, *encoding.ids] for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
     words = sum(map(count_words, texts))

@@ -49,13 +49,17 @@ class RetrievalSet:
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryRow:
-    """A document, what is asked of it, its reference summaries, and the budget in words for every system."""
+    """A document, what is asked of it, its reference summaries, and the budget in words for every system.
+
+    `relevant` are the (start, end) characters that the query is about, as far as the set says; no system is told.
+    """
 
     id: str
     text: str
     query: str | None
     references: tuple[str, ...]
     words: int
+    relevant: tuple[tuple[int, int], ...] = ()
 
 
 def read_squad(path: Path) -> QaSet:
@@ -110,7 +114,10 @@ def read_retrieval(corpus: Path, queries: Path, qrels: Path) -> RetrievalSet:
 
 
 def read_summaries(path: Path) -> tuple[SummaryRow, ...]:
-    """Read rows of `{"id", "text" or "turns", "query", "references", "words"}`; `turns` becomes a transcript."""
+    """Read rows of `{"id", "text" or "turns", "query", "references", "words"}`; `turns` becomes a transcript.
+
+    `relevant`, a list of the first and last of some turns, from 0, says what the query is about.
+    """
     rows = tuple(_summary_row(row, path, line) for line, row in enumerate(_rows(path, "references", "words"), start=1))
     if not rows:
         raise EvaluationError(f"{path} holds no row")
@@ -121,8 +128,20 @@ def read_summaries(path: Path) -> tuple[SummaryRow, ...]:
 
 def transcript(turns: Sequence[Mapping[str, Any]]) -> str:
     """Turns as the text that is summarized: `Speaker: content`, a line each; empty turns are left out."""
-    spoken = ((str(turn.get("speaker") or ""), " ".join(str(turn["content"]).split())) for turn in turns)
-    return "\n".join(f"{speaker}: {content}" if speaker else content for speaker, content in spoken if content)
+    return "\n".join(filter(None, map(_spoken, turns)))
+
+
+def _spoken(turn: Mapping[str, Any]) -> str:
+    """A turn as a line; empty where nothing is said."""
+    speaker, content = str(turn.get("speaker") or ""), " ".join(str(turn["content"]).split())
+    return f"{speaker}: {content}" if speaker and content else content
+
+
+def _characters(turns: Sequence[Mapping[str, Any]], first: int, last: int) -> tuple[int, int]:
+    """Where turns first to last stand in the transcript."""
+    before, these = (transcript(some) for some in (turns[:first], turns[first : last + 1]))
+    start = len(before) + 1 if before else 0
+    return start, start + len(these)
 
 
 def sample(items: Sequence[T], limit: int | None, *, seed: int) -> list[T]:
@@ -155,7 +174,10 @@ def _summary_row(row: Mapping[str, Any], path: Path, line: int) -> SummaryRow:
         raise EvaluationError(f"{path} line {line}: needs at least one reference and a budget of at least one word")
     text = str(row["text"]) if "text" in row else transcript(row["turns"])
     query = str(row["query"]) if row.get("query") else None
-    return SummaryRow(id=str(row.get("id", line)), text=text, query=query, references=references, words=words)
+    relevant = tuple(_characters(row["turns"], int(first), int(last)) for first, last in row.get("relevant", ()))
+    return SummaryRow(
+        id=str(row.get("id", line)), text=text, query=query, references=references, words=words, relevant=relevant
+    )
 
 
 def _read_qrels(path: Path) -> dict[str, dict[str, int]]:

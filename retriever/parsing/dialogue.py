@@ -106,6 +106,16 @@ def find_turns(text: str) -> tuple[Turn, ...]:
     return ()
 
 
+def said_from(text: str, turn: Turn) -> int:
+    """Where what a turn says begins, behind the label that names who speaks."""
+    own = text[turn.start : turn.end]
+    for pattern in _LABELS:
+        match = pattern.match(own)
+        if match is not None and " ".join(match.group("name").split()) == turn.speaker:
+            return turn.start + match.end()
+    return turn.start
+
+
 def _label(match: re.Match[str]) -> _Label:
     whole = match.group()
     start = match.start() + len(whole) - len(whole.lstrip())

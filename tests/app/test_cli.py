@@ -274,6 +274,23 @@ def test_a_summary_names_the_lines_of_its_sentences(
     assert reply["coverage"]["characters_read"] == (tmp_path / "notes.txt").stat().st_size
 
 
+def test_a_source_tree_is_outlined_by_its_modules_each_told_by_its_package_with_lines(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package, does in (("mill", "Grinds corn."), ("bakery", "Bakes bread.")):
+        (tmp_path / "src" / package).mkdir(parents=True)
+        (tmp_path / "src" / package / "__init__.py").write_text(
+            f'"""{does}"""\n\n\ndef open_{package}(key):\n    """Let customers into the {package}."""\n    return key\n'
+        )
+    assert run("summarize", "src", "--sentences", "4", "--format", "sections") == 0
+    out = capsys.readouterr().out
+    assert "bakery/__init__.py" in out
+    assert "mill/__init__.py" in out
+    assert "line 4" in out
+    assert run("summarize", "src", "--sentences", "4", "--format", "sections", "--kind", "prose", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["sentences"]) <= 4
+
+
 def test_version_is_the_one_of_the_package(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("version") == 0
     assert capsys.readouterr().out == f"lectern {__version__}\n"

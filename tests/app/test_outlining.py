@@ -82,5 +82,8 @@ def test_public_documented_and_top_level_come_first_and_a_query_finds_its_own():
     scores = dict(zip([one.path for one in found], score_definitions(found, vectors, None), strict=True))
     assert scores[()] > scores["grind",] > scores["_sweep",]
     assert scores["Mill",] > scores["Mill", "turn"]
-    query = Query(vector=vectors[2], overlap=vectors[2])
+    query = Query(vector=vectors[2], **dict.fromkeys(("overlap", "near", "relevance", "answer"), vectors[2]))
     assert score_definitions(found, vectors, query).argmax() == 2
+    nothing = np.zeros(len(found), dtype=np.float32)
+    query = Query(vector=nothing, overlap=nothing, near=nothing, relevance=nothing, answer=vectors[3])
+    assert score_definitions(found, vectors, query).argmax() == 3

@@ -1,13 +1,15 @@
+import json
+
 import numpy as np
 
 from app.evaluation.rouge import individual_scores, oracle_ranking
-from app.evaluation.sets import SummaryRow
-from app.lines import lines_of, query_of, table_of
+from app.evaluation.sets import SummaryRow, read_summaries
+from app.lines import lines_of, table_of
 from app.salience_mining import VectorCache, example_of, lines_of_text
 from app.sources import SourceText
 from model.sentence_table import ASKED, STATIC
 from retriever.types import ParsedDocument, Section
-from tests.fakes import HashingEncoder
+from tests.fakes import HashingEncoder, OverlapReader
 
 TALK = """Ada: We should mend the mill this spring. Who has the money?
 Ben: The council has set aside 900 euros for the mill.
@@ -24,7 +26,7 @@ def test_an_example_marks_what_a_summary_would_take(tmp_path):
     cache = VectorCache(Encoder(), tmp_path / "vectors.npz")
     lines = lines_of_text(TALK)
     cache.encode([line.text for line in lines], lambda _: None)
-    example = example_of(row, lines, cache, Encoder())
+    example = example_of(row, lines, cache, Encoder(), OverlapReader())
     wanted = next(place for place, line in enumerate(lines) if "900" in line.text)
     assert example.oracle.tolist() == [float(place == wanted) for place in range(len(lines))]
     assert int(example.alone.argmax()) == wanted
@@ -66,7 +68,6 @@ def test_sections_and_paragraphs_are_told_apart_and_prose_has_no_speakers():
     assert [line.speaker for line in lines] == [None, None, None]
     assert [line.first for line in lines] == [True, False, True]
     assert [line.section for line in lines] == [0, 0, 1]
-    assert query_of(HashingEncoder(), "Where is the mill?", lines).overlap.argmax() == 0
 
 
 def test_a_sentence_s_own_score_is_that_of_a_summary_of_it_alone():
@@ -76,3 +77,27 @@ def test_a_sentence_s_own_score_is_that_of_a_summary_of_it_alone():
     assert alone[0] == 2.0
     assert alone[0] > alone[1] > alone[2] == 0.0
     assert oracle_ranking(sentences, references, [6, 3, 1], 6, only_chosen=True) == [0]
+
+
+def test_what_a_query_is_about_has_the_oracle_and_half_counts_elsewhere(tmp_path):
+    turns = [
+        {"speaker": "Ada", "content": "The council has set aside 900 euros for the old mill."},
+        {"speaker": "Ben", "content": " "},
+        {"speaker": "Ben", "content": "The council has money for the mill, we should hear."},
+        {"speaker": "Ada", "content": "Then the roof of it comes first, and after that the wheel."},
+    ]
+    row = {"turns": turns, "query": "Who pays?", "references": ["The council set aside 900 euros."], "words": 12}
+    whole, about = tmp_path / "whole.jsonl", tmp_path / "about.jsonl"
+    whole.write_text(json.dumps(row))
+    about.write_text(json.dumps({**row, "relevant": [["2", "3"]]}))
+    (plain,), (ranged,) = read_summaries(whole), read_summaries(about)
+    assert plain.relevant == ()
+    assert [ranged.text[start:end].split(":")[0] for start, end in ranged.relevant] == ["Ben"]
+    assert ranged.text[slice(*ranged.relevant[0])].endswith("after that the wheel.")
+    cache = VectorCache(Encoder(), tmp_path / "vectors.npz")
+    lines = lines_of_text(plain.text)
+    cache.encode([line.text for line in lines], lambda _: None)
+    one, other = (example_of(each, lines, cache, Encoder(), OverlapReader()) for each in (plain, ranged))
+    assert one.oracle.tolist() == [1.0, 0.0, 0.0]
+    assert other.oracle.tolist() == [0.0, 1.0, 0.0]
+    np.testing.assert_allclose(other.alone, one.alone * [0.5, 1.0, 1.0])

@@ -7,16 +7,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.choosing import default_sentences
 from app.errors import Cancelled, NoGenerator
+from app.parts import chapter_depth
 from app.prose import count_words, one_line, summarizable
+from app.salience_mining import lines_of_text
 from app.schemas import Length, SummarizeReply, SummarizeRequest
 from app.sources import SourceText
-from app.summarizing import Summarizing, chapter_depth, default_sentences, join_sentences, summarize_texts
+from app.summarizing import Summarizing, join_sentences, summarize_texts
 from model.encoder import MiniLMEncoder
+from model.sentence_table import Floats, Query, SentenceTable
+from model.summarizer import CentralitySalience
 from retriever.chunking import split
 from retriever.parsing import parse, parse_text
 from retriever.sentences import split_sentences
 from retriever.store import Store
+from tests.fakes import OverlapReader
 
 LIGHTHOUSE = (
     "The lighthouse at Gull Point was built in 1871 to guide grain ships into the harbour. "
@@ -215,7 +221,7 @@ def test_progress_counts_sentences_up_to_all_of_them(summarizing: Summarizing) -
     reports: list[tuple[int, int, str]] = []
     request = SummarizeRequest(text=text, length=Length(sentences=2))
     summarizing.summarize("default", request, progress=lambda *report: reports.append(report))
-    assert [done for done, _, _ in reports] == [0, 128, 256, 300]
+    assert list(dict.fromkeys(done for done, _, _ in reports)) == [0, 128, 256, 300]
     assert {(total, unit) for _, total, unit in reports} == {(300, "sentences")}
 
 
@@ -406,3 +412,72 @@ def test_code_is_outlined_by_files_with_its_definitions(store: Store, encoder: M
     assert [part.title for part in reply.parts] == ["mill.py"]
     assert reply.sentences[1].citation.section == "grind"
     assert reply.coverage.characters_read == len(code)
+
+
+class Told(CentralitySalience):
+    """Remembers how many sentences it was told of, each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[int] = []
+
+    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+        self.tables.append(len(table))
+        return super().score(table, query)
+
+
+def test_a_book_is_summarized_in_two_levels_and_cited_as_ever(
+    store: Store, encoder: MiniLMEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salience = Told()
+    summarizing = Summarizing(store, encoder, salience)
+    request = SummarizeRequest(document=put(store, encoder, LONG, title="Log"), length=Length(sentences=6))
+    summarizing.summarize("default", request, progress=quiet)
+    assert salience.tables == [240]
+    monkeypatch.setattr("app.summarizing.BOOK_WORDS", 1_000)
+    book = summarizing.summarize("default", request, progress=quiet)
+    first, second = salience.tables[1:]
+    assert first == 240
+    assert 6 < second <= 8 * 6
+    starts = [sentence.citation.start for sentence in book.sentences]
+    assert len(starts) == 6
+    assert starts == sorted(starts)
+    text = parse_text(LONG, media_type="text/markdown").text
+    assert all(text[it.citation.start : it.citation.end] == it.citation.quote for it in book.sentences)
+    summarizing.summarize("default", request.model_copy(update={"query": "noon"}), progress=quiet)
+    assert salience.tables[3:] == [240], "what is asked for is looked for in all of it"
+
+
+def test_with_a_query_the_sentence_that_the_reader_answers_from_is_there(encoder: MiniLMEncoder) -> None:
+    sources = [
+        SourceText(document_id=None, title=None, version=title, document=parse_text(text))
+        for title, text in (("lighthouse", LIGHTHOUSE), ("orchard", ORCHARD))
+    ]
+    request = SummarizeRequest(text="-", query="What are aphids kept in check by?", length=Length(sentences=1))
+    reply = summarize_texts(sources, request, encoder=encoder, reader=OverlapReader(), progress=quiet)
+    assert reply.summary == "Aphids are kept in check by ladybirds and by lacewings."
+    assert reply.model.reader == OverlapReader.name
+    assert "read" in reply.timings_ms
+    plain = summarize_texts(
+        sources, SummarizeRequest(text="-"), encoder=encoder, reader=OverlapReader(), progress=quiet
+    )
+    assert plain.model.reader is None, "without a query nothing is read"
+
+
+def test_a_text_that_was_not_parsed_as_code_is_read_whole_whatever_it_is_taken_for(summarizing: Summarizing) -> None:
+    reply = summarize(summarizing, "# The note\n\n" + ORCHARD, kind="code", length={"sentences": 3})
+    assert len(reply.sentences) == 3
+    assert any("orchards" in sentence.text for sentence in reply.sentences)
+
+
+@pytest.mark.parametrize("label", ["Ada: ", "[Ada] ", "**Ada:** ", "10:02 Ada: ", "Ada 10:02\n"])
+def test_labels_are_no_part_of_what_is_said(label: str) -> None:
+    other = label.replace("Ada", "Ben")
+    turns = "\n".join(
+        f"{label}We should mend the mill in the year {year}.\n{other}Then let us ask councillor {year}."
+        for year in range(9)
+    )
+    lines = lines_of_text(turns)
+    said = [f"We should mend the mill in the year {year}." for year in range(9)]
+    assert [line.text for line in lines if line.speaker == "Ada"] == said
+    assert {line.turn_words for line in lines} == {9, 6}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import WeightsCorrupt, WeightsMissing
+from model.errors import UnsupportedModel, WeightsCorrupt, WeightsMissing
 from model.salience import SalienceNetwork, SalienceShape, TransformerXLSalience, load_salience, read_all
 from model.sentence_table import ASKED, STATIC, Query, SentenceTable, asked_features, static_features
 from model.training import salience as recipes
@@ -49,6 +49,12 @@ def table(vectors: np.ndarray, *, documents: Sequence[int] = (), speakers: Seque
     )
 
 
+def about(vector: np.ndarray, count: int) -> Query:
+    """A query that no sentence shares a word with, of which nothing was read."""
+    nothing = np.zeros(count, dtype=np.float32)
+    return Query(vector=vector.astype(np.float32), overlap=nothing, near=nothing, relevance=nothing, answer=nothing)
+
+
 def network(seed: int = 0) -> SalienceNetwork:
     torch.manual_seed(seed)
     made = SalienceNetwork(SHAPE)
@@ -61,7 +67,7 @@ def network(seed: int = 0) -> SalienceNetwork:
 @pytest.mark.parametrize("count", [0, 1, 2, 40])
 def test_features_are_finite_whatever_the_document(count: int, speakers: list[int]) -> None:
     made = table(unit(count, seed=0), speakers=speakers[:count])
-    query = Query(vector=unit(1, seed=1)[0].astype(np.float32), overlap=np.zeros(count, dtype=np.float32))
+    query = about(unit(1, seed=1)[0], count)
     assert static_features(made).shape == (count, STATIC)
     for asked in (asked_features(made, query), asked_features(made, None)):
         assert asked.shape == (count, ASKED)
@@ -96,8 +102,18 @@ def test_what_was_read_before_changes_what_comes_after_and_not_the_reverse() -> 
 def test_a_query_changes_the_scores() -> None:
     made = table(unit(10, seed=4))
     model = TransformerXLSalience(network(), name="x")
-    query = Query(vector=made.vectors[3].astype(np.float32), overlap=np.zeros(10, dtype=np.float32))
+    query = about(made.vectors[3], 10)
     assert not np.allclose(model.score(made, query), model.score(made))
+
+
+def test_weights_that_were_trained_on_other_features_are_refused_by_name(tmp_path: Path) -> None:
+    state = {name: tensor.bfloat16() for name, tensor in network().state_dict().items()}
+    state["shortcut.weight"] = state["shortcut.weight"][:, :-1].clone()
+    shape = {field: getattr(SHAPE, field) for field in SHAPE.__dataclass_fields__}
+    manifest = {"name": "s", "architecture": "transformer-xl-salience", "file": "s.safetensors", "shape": shape}
+    write_weights(tmp_path, "salience", state, manifest)
+    with pytest.raises(UnsupportedModel, match="another Lectern"):
+        TransformerXLSalience.load(tmp_path)
 
 
 def test_weights_are_loaded_only_when_they_are_those_of_the_manifest(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,12 +70,22 @@ def test_fragments_and_endless_sentences_are_less_salient_than_sentences() -> No
 def test_a_query_pulls_salience_towards_it_by_meaning_and_by_words() -> None:
     vectors = random_vectors(50, 16)
     plain = score(vectors)
-    nothing, overlap = np.zeros((2, 50), dtype=np.float32)
-    by_meaning = score(vectors, query=Query(vector=vectors[17], overlap=nothing))
-    overlap[23] = 1.0
-    by_words = score(vectors, query=Query(vector=np.zeros(16, dtype=np.float32), overlap=overlap))
-    assert int(np.argmax(by_meaning)) == 17
-    assert by_words[23] - plain[23] > 2.0
+    nothing = np.zeros(50, dtype=np.float32)
+    row23 = np.eye(50, dtype=np.float32)[23]
+    query = Query(vector=vectors[17], overlap=nothing, near=nothing, relevance=nothing, answer=nothing)
+    assert int(np.argmax(score(vectors, query=query))) == 17
+    query = replace(query, vector=np.zeros(16, dtype=np.float32))
+    assert score(vectors, query=replace(query, overlap=row23))[23] - plain[23] > 2.0
+
+
+def test_what_the_reader_finds_an_answer_in_is_more_salient_than_what_it_only_finds_relevant() -> None:
+    vectors = random_vectors(50, 16)
+    nothing, row23 = np.zeros(50, dtype=np.float32), np.eye(50, dtype=np.float32)[23]
+    query = Query(
+        vector=np.zeros(16, dtype=np.float32), overlap=nothing, near=nothing, relevance=nothing, answer=nothing
+    )
+    relevant = score(vectors, query=replace(query, relevance=row23))[23]
+    assert score(vectors, query=query)[23] < relevant < score(vectors, query=replace(query, answer=row23))[23]
 
 
 def test_centrality_equals_the_mean_cosine_with_all_sentences_up_to_a_factor() -> None:
@@ -138,6 +149,29 @@ def test_a_budget_of_words_is_met_within_a_tenth_whenever_the_sentences_allow_it
     assert chosen == sorted(set(chosen))
     assert chosen
     assert (0.9 * amount <= total <= 1.1 * amount) == band_is_reachable(words, amount)
+
+
+def test_a_budget_of_words_is_not_met_by_saying_something_twice() -> None:
+    vectors = np.eye(3, dtype=np.float32)[[0, 1, 1]]
+    salience = np.array([1.0, 0.0, 0.0], dtype=np.float32)
+    assert select(vectors, salience, [20, 14, 14], budget=Budget(unit="words", amount=30)) == [0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 4)), min_size=1, max_size=12), st.integers(1, 300))
+def test_whatever_the_budget_no_two_sentences_say_the_same(rows: list[tuple[int, int]], amount: int) -> None:
+    vectors = np.eye(5, dtype=np.float32)[[subject for _, subject in rows]]
+    salience = np.linspace(1, 0, len(rows), dtype=np.float32)
+    chosen = select(vectors, salience, [words for words, _ in rows], budget=Budget(unit="words", amount=amount))
+    subjects = [rows[index][1] for index in chosen]
+    assert len(set(subjects)) == len(subjects) > 0
+
+
+def test_what_is_said_already_is_not_said_again() -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    salience = np.array([3.0, 2.0, 1.0, 0.0], dtype=np.float32)
+    for budget in (Budget(unit="sentences", amount=2), Budget(unit="words", amount=20)):
+        assert select(vectors, salience, [10] * 4, budget=budget, said=vectors[:2]) == [2, 3]
+        assert select(vectors, salience, [10] * 4, budget=budget, said=vectors) == []
 
 
 def test_an_empty_text_has_an_empty_summary() -> None:
