@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from model.encoder import Transformer, load_tokenizer
 from model.layers import Shape
-from model.network import ReaderNetwork
+from model.network import Group, ReaderNetwork, layout_of, pieces_of, question_ids
 from model.realm import (
     QueryAdapter,
     contrastive_loss,
@@ -251,6 +252,55 @@ def test_gradients_reach_retriever_null_document_and_reader(recipe: Recipe) -> N
     for weight in (model.towers.transformer.blocks[0].query.weight, model.reader.span.weight):
         assert weight.grad is not None
         assert weight.grad.abs().sum() > 0
+
+
+def from_the_definition(model: RealmModel, example: Example, texts: list[str], temperature: float) -> Tensor:
+    """log p(y|x) of one example, a passage, a place and a word piece at a time, from the definition."""
+    query = model.towers.queries([example.question])[0]
+    scores = [model.towers.null.squeeze(), *(query @ model.towers.passages([text])[0] for text in texts)]
+    weights = [(score / temperature).exp() for score in scores]
+    whole = torch.stack(weights).sum()
+    total, lengths, stands = torch.tensor(0.0), [], 0
+    for weight, text in zip(weights[1:], texts, strict=True):
+        (pieces,) = pieces_of(model.tokenizer, [text])
+        asked = question_ids(model.tokenizer, example.question)
+        logits = model.reader(layout_of([Group(question=asked, passages=[pieces])]))
+        starts, ends = (
+            torch.cat([scores[0, 0], null]).exp()
+            for scores, null in ((logits.start, logits.null_start), (logits.end, logits.null_end))
+        )
+        likelihood = torch.tensor(0.0)
+        for match in re.finditer(rf"\b{re.escape(example.answer)}\b", text):
+            first = next(at for at, (start, _) in enumerate(pieces.offsets) if start == match.start())
+            last = next(at for at, (_, end) in enumerate(pieces.offsets) if end == match.end())
+            likelihood = likelihood + starts[first] / starts.sum() * ends[last] / ends.sum()
+            stands += 1
+        lengths.append(len(pieces.ids))
+        total = total + weight / whole * likelihood
+    spans = sum(1 for length in lengths for first in range(length) for last in range(first, min(length, first + 30)))
+    return (total + weights[0] / whole * max(1, stands) / spans).log()
+
+
+def test_the_model_is_the_brute_force_sum_over_passages_places_and_the_null_document_with_its_gradient() -> None:
+    model = model_of(full=True)
+    model.reader = ReaderNetwork(TINY, own_global=False)  # one that is sure of nothing: every place counts
+    examples = [*EXAMPLES[:2], Example(id="none", question="which sea", answer="baltic")]
+    passages = [
+        ["the oak mill of leith is in leith, not in oldleith", "the elm mill is in oslo", "leith is a port"],
+        ["oslo has the elm mill"],
+        ["no sea is here", "nor here"],
+    ]
+    found = model(examples, passages, None, 0.1).log_likelihood
+    wanted = torch.stack(
+        [from_the_definition(model, example, texts, 0.1) for example, texts in zip(examples, passages, strict=True)]
+    )
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    ours, theirs = (torch.autograd.grad(each.sum(), learned, allow_unused=True) for each in (found, wanted))
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)
 
 
 def test_the_source_is_left_out_at_the_documented_rate(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
