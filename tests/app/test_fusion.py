@@ -50,6 +50,18 @@ def test_where_whole_documents_answer_the_surroundings_win_and_the_table_says_so
     assert scores["weight 0.4 nearby 0.0 whole 1.0 close 0.0"] > scores["weight 0.4 nearby 0.0 whole 0.0 close 0.0"]
 
 
+def test_the_readers_weight_is_compared_on_the_questions_that_are_read(
+    file: Path, make_lectern, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fusion.main(["--set", str(file), "--read", "9"], make=make_lectern)
+    out = capsys.readouterr().out.splitlines()
+    titles = [place for place, row in enumerate(out) if row.startswith("houses: ")]
+    assert len(titles) == 2
+    rows = {row.split("  ")[1].strip(): row[52:] for row in out[titles[1] + 1 :]}
+    assert set(rows) == {f"relevance {weight}" for weight in fusion.RELEVANCE}
+    assert all(len(row.split(" | ")) == 2 for row in rows.values()), "chosen by, held out"
+
+
 def test_reciprocal_ranks_add_up_over_both_sides() -> None:
     found = {"sparse": {1: 9.0, 2: 5.0}, "dense": {2: 0.9, 3: 0.8, 1: 0.1}}
     ranked = reciprocal_ranks(Candidates(shown={}, found=found, scores=found, retriever="r"), k=10)
