@@ -74,19 +74,26 @@ def _key(text: str) -> bytes:
 
 
 def example_of(
-    row: SummaryRow, lines: Sequence[Line], cache: VectorCache, encoder: MiniLMEncoder, reader: Reader
+    row: SummaryRow,
+    lines: Sequence[Line],
+    cache: VectorCache,
+    encoder: MiniLMEncoder,
+    reader: Reader,
+    *,
+    by_relevance: bool = False,
 ) -> Example:
     """What the model is given for a row, and what it should find salient: two views of the references.
 
     `oracle` marks the sentences that a greedy choice by ROUGE takes under the row's budget; `alone` is each sentence's
-    own ROUGE-1 plus ROUGE-2. Where the set says what the query is about, the choice is made there, and what a sentence
-    elsewhere has counts for ELSEWHERE of it: it uses the same words for something else.
+    own ROUGE-1 plus ROUGE-2. With `by_relevance`, where the set says what the query is about, the choice is made there,
+    and what a sentence elsewhere has counts for ELSEWHERE of it: it uses the same words for something else.
     """
     table = table_of(lines, cache([line.text for line in lines]))
     query = None if row.query is None else query_of(encoder, reader, row.query, lines, table.vectors)
     references = [sentences_of(reference) for reference in row.references]
     texts, words = [line.text for line in lines], [line.words for line in lines]
-    about = np.array([any(start <= line.start < end for start, end in row.relevant) for line in lines], dtype=np.bool_)
+    relevant = row.relevant if by_relevance else ()
+    about = np.array([any(start <= line.start < end for start, end in relevant) for line in lines], dtype=np.bool_)
     places = np.flatnonzero(about) if about.any() else np.arange(len(lines))
     chosen = oracle_ranking(
         [texts[place] for place in places],
@@ -122,6 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", type=Path, nargs="+", required=True, help="rows of `lectern eval summaries`")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--by-relevance", action="store_true", help="labels where the set says what a query is about alone"
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     encoder, reader = MiniLMEncoder.load(), LongformerReader.load()
@@ -133,7 +143,7 @@ def main() -> None:
         lines = {text: lines_of_text(text) for text in dict.fromkeys(row.text for row in rows)}
         cache.encode([line.text for found in lines.values() for line in found], show)
         examples = [
-            example_of(row, lines[row.text], cache, encoder, reader)
+            example_of(row, lines[row.text], cache, encoder, reader, by_relevance=options.by_relevance)
             for row in rows
             if 1 < len(lines[row.text]) <= MOST_SENTENCES
         ]

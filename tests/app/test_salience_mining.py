@@ -97,7 +97,11 @@ def test_what_a_query_is_about_has_the_oracle_and_half_counts_elsewhere(tmp_path
     cache = VectorCache(Encoder(), tmp_path / "vectors.npz")
     lines = lines_of_text(plain.text)
     cache.encode([line.text for line in lines], lambda _: None)
-    one, other = (example_of(each, lines, cache, Encoder(), OverlapReader()) for each in (plain, ranged))
+    one, same, other = (
+        example_of(row, lines, cache, Encoder(), OverlapReader(), by_relevance=by)
+        for row, by in ((plain, True), (ranged, False), (ranged, True))
+    )
+    np.testing.assert_array_equal(same.oracle, one.oracle)
     assert one.oracle.tolist() == [1.0, 0.0, 0.0]
     assert other.oracle.tolist() == [0.0, 1.0, 0.0]
     np.testing.assert_allclose(other.alone, one.alone * [0.5, 1.0, 1.0])
