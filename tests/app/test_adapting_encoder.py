@@ -163,8 +163,10 @@ def test_a_document_that_is_replaced_all_the_time_is_never_without_a_version_tha
 
     def look() -> None:
         while not stop.is_set():
-            hits = dense(client, ONE)["hits"]
-            if [hit["document_id"] for hit in hits] != ["lamp"]:
+            # What is learned may put another passage before it: which one is first is not what this is about.
+            body = {"query": ONE, "collection": "towns", "mode": "dense", "top_k": 50}
+            hits = client.post("/search", json=body).json()["hits"]
+            if [hit["document_id"] for hit in hits].count("lamp") != 1:
                 missed.append(hits)
 
     threads = [threading.Thread(target=look) for _ in range(2)]
