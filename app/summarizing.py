@@ -125,12 +125,12 @@ def summarize_texts(
         progress(len(lines), len(lines), UNIT)  # whoever waits may have gone meanwhile
     scores = _score(read, vectors, query, salience)
     progress(len(lines), len(lines), UNIT)
-    parts = parts_of(sources, read)
+    parts = parts_of(sources, read) if request.format == "sections" else []
     chosen = _choose(request, read, parts, vectors, scores, salience)
     timer.stage("select")
     shown = probability(scores)
     sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
-    shown_parts = _parts(parts, chosen, sentences) if request.format == "sections" else []
+    shown_parts = _parts(parts, chosen, sentences)
     return SummarizeReply(
         summary=_written(request, shown_parts, sentences, [lines[place].source for place in chosen]),
         sentences=sentences,

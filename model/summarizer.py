@@ -186,11 +186,14 @@ def _others(
     """What could stand beside the choice, the most salient EXCHANGED of it: none repeats it, or another of them."""
     free = np.ones(len(vectors), dtype=bool) if closed is None else ~closed
     free[chosen] = False
-    if chosen:
-        free &= (vectors @ vectors[chosen].T).max(axis=1) < NEAR_DUPLICATE
     order = np.flatnonzero(free)
-    order = order[np.lexsort((order, -salience[order]))][:EXCHANGED]
-    alike = vectors[order] @ vectors[order].T >= NEAR_DUPLICATE
+    order = order[np.lexsort((order, -salience[order]))][: 2 * EXCHANGED]  # enough, and few to compare with the choice
+    some = vectors[order].astype(np.float32)  # numpy multiplies half precision without BLAS
+    if chosen:
+        new = (some @ vectors[chosen].astype(np.float32).T).max(axis=1) < NEAR_DUPLICATE
+        order, some = order[new], some[new]
+    order, some = order[:EXCHANGED], some[:EXCHANGED]
+    alike = some @ some.T >= NEAR_DUPLICATE
     kept: list[int] = []
     for row in range(len(order)):
         if not alike[row, kept].any():
