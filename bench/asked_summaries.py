@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure summaries that are asked for with a question.")
     parser.add_argument("--data", type=Path, default=data_directory())
     parser.add_argument("--only", default="planted,paragraphs")
-    parser.add_argument("--limit", type=int, default=500, help="questions of each set of paragraphs")
+    parser.add_argument("--limit", type=int, default=300, help="questions of each set of paragraphs")
     arguments = parser.parse_args()
     dev = arguments.data / "dev"
     books = sorted((dev / "books").glob("*.txt"), key=lambda path: path.stat().st_size)
