@@ -7,17 +7,25 @@ from typing import Any
 
 from tests.app.served import Server
 
-SENTENCES = 4_000
-LOG = "\n\n".join(
-    f"# Month {month}\n\n"
-    + " ".join(f"On day {day} of it keeper {month * day} wrote down gale number {month + day}." for day in range(100))
-    for month in range(SENTENCES // 100)
-)
+SENTENCES = 24_000  # progress is written every half second: reading them takes longer on any machine
 
 
-def begun(server: Server) -> dict[str, Any]:
-    """A job that summarizes a stored document of SENTENCES sentences, of which some are read by now."""
-    sent = server.client.post("/documents", params={"wait": 60}, json={"text": LOG, "media_type": "text/markdown"})
+def log(sentences: int) -> str:
+    """A keeper's log in Markdown, of 100 sentences a month, none of which is there twice."""
+    return "\n\n".join(
+        f"# Month {month}\n\n"
+        + " ".join(
+            f"On day {day} of it keeper {month * day} wrote down gale number {month + day}." for day in range(100)
+        )
+        for month in range(sentences // 100)
+    )
+
+
+def begun(server: Server, sentences: int = SENTENCES) -> dict[str, Any]:
+    """A job that summarizes a stored document of so many sentences, of which some are read by now."""
+    sent = server.client.post(
+        "/documents", params={"wait": 60}, json={"text": log(sentences), "media_type": "text/markdown"}
+    )
     assert sent.status_code == 201, sent.text
     body = {"document": sent.json()["id"], "length": {"sentences": 3}, "wait": 0}
     job: dict[str, Any] = {"id": server.client.post("/summarize", json=body).json()["job"], "progress": None}
