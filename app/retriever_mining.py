@@ -8,7 +8,8 @@ to `validation.jsonl`, the rest to `train.jsonl`, in the format of model/trainin
                    which is how they are mined once more after a first pass
     distillation   as contrastive, with the reader's relevance of each passage
     mixed          for model/training/query_layers.py: a query with all that answers it and its shares of BM25, and
-                   `corpus.jsonl`
+                   `corpus.jsonl`; with --read, for so many of them the reader's relevance of the twenty passages that
+                   the mix finds first
     spans          examples of model/training/realm.py: sentences with a name, number or date masked, and `corpus.jsonl`
 """
 
@@ -31,7 +32,8 @@ from app.mining import sparse_index, sparse_search
 from app.pseudo_questions import Rarity, pseudo_questions
 from model.reader import LongformerReader
 from model.towers import Towers, starting_towers
-from model.training.pairs import POOLED, Pair
+from model.training.pairs import POOLED, Pair, read_corpus
+from model.training.query_layers import mixed_scores, question_of, read_bank
 from model.training.realm import Example
 from retriever.sparse import Scored
 from retriever.types import Passage
@@ -45,6 +47,7 @@ Read = Callable[[str, Sequence[str]], Sequence[float]]  # a question, passages -
 DEPTH = 300  # of a query's shares of BM25
 NEGATIVES = 4  # hard ones of a query
 KEPT = 0.1  # of the passages of cloze pairs, with their sentence in them
+READ = 20  # passages of a query that the reader reads
 HELD = 0.05  # of passages, for questions that are made of them
 SKIPPED = 0.2  # of hard negatives, by chance: otherwise the same few would always stand there
 
@@ -134,6 +137,24 @@ def mixed_rows(data: RetrievalSet, search: ScoredSearch) -> Iterator[tuple[dict[
             yield {"query": query, "positive": positive, "sparse": shares}, held
 
 
+def read_best(folder: Path, towers: Towers, read: Read, *, most: int, seed: int) -> None:
+    """Add to so many train queries of a mixed set what the reader says of the passages that the mix finds first."""
+    bank = read_bank(folder, towers, most=0, seed=seed)
+    texts = list(read_corpus(folder / "corpus.jsonl").items())
+    path = folder / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    places = {key: place for place, (key, _) in enumerate(texts)}
+    for row in random.Random(seed).sample(rows, min(most, len(rows))):  # noqa: S311 - a choice, not a secret
+        with torch.inference_mode():
+            found = mixed_scores(towers, bank, [question_of(row, places)])[0].topk(min(READ, len(texts))).indices
+        best = [texts[int(place)] for place in found]
+        logits = read(row["query"], [text for _, text in best])
+        row["read"] = [[key, round(float(logit), 3)] for (key, _), logit in zip(best, logits, strict=True)]
+    partly = path.with_suffix(".part")
+    partly.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    partly.replace(path)
+
+
 def span_examples(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Example, bool]]:
     """A masked sentence of each passage that has a name, number or date, and whether it is held out."""
     texts = dict(enumerate(data.passages))
@@ -202,6 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--towers", type=Path, help="a folder that model.training.retriever left: mine by it")
     parser.add_argument("--reader", type=Path, help="a folder with a reader; without it, the one that ships")
+    parser.add_argument(
+        "--read", type=int, default=0, help="train queries of a mixed set whose passages the reader reads"
+    )
     parser.add_argument("--mode", choices=("query", "full"), default="query", help="how the towers were trained")
     parser.add_argument("--trained", choices=("adapter", "top", "all"), default="adapter", help="what of them was")
     parser.add_argument("--rank", type=int, default=16, help="of the towers' adapter")
@@ -209,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
     data = RetrievalSet.read(given.set, most=given.most)
-    reader = LongformerReader.load(given.reader) if given.step == "distillation" else None
+    reader = LongformerReader.load(given.reader) if given.step == "distillation" or given.read else None
 
     def read(question: str, passages: Sequence[str]) -> Sequence[float]:
         return np.zeros(len(passages)).tolist() if reader is None else reader.decode(question, passages)[1]
@@ -222,6 +246,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             towers = starting_towers(mode=given.mode, trained=given.trained, rank=given.rank, init=given.towers)
             find = by_towers(towers, data.passages)
         counts = make(data, given.out, step=given.step, find=find, read=read, seed=given.seed)
+    if given.step == "mixed" and given.read:
+        mixing = starting_towers(mode="query", trained="top", rank=1, init=given.towers)
+        read_best(given.out, mixing, read, most=given.read, seed=given.seed)
     terminal.say(json.dumps(counts))
 
 

@@ -99,13 +99,38 @@ def qmsum(path: Path) -> dict[str, list[Any]]:
     return made.columns()
 
 
+def papers(path: Path) -> dict[str, list[Any]]:
+    """What is said of a paper against windows of its abstract: its title, and sentences of its summary.
+
+    Windows of its introduction stand among them, as passages that are near. The summaries hold what other papers said
+    of it when they cited it; sentences that stand in the abstract itself ask for nothing.
+    """
+    made = _Making()
+    for row in read_jsonl(path):
+        abstract = " ".join(row["abstract"])
+        places = [made.add(row["id"], window) for window in _windows(abstract)]
+        for section in row["sections"][:1]:
+            for window in _windows(" ".join(section["sentences"])):
+                made.add(row["id"], window)
+        known = _letters(abstract)
+        asked = [line for line in (row["title"], *row["summary"]) if _letters(line) not in known]
+        for line in dict.fromkeys(asked) if places else ():
+            made.ask(row["id"], line, places)
+    return made.columns()
+
+
 MAKERS = {
     "squad": (squad, "squad1-rebuilt.json"),
     "policyqa": (squad, "policyqa.json"),
     "fairytaleqa": (fairytaleqa, "fairytaleqa.jsonl"),
     "medquad": (medquad, "medquad.jsonl"),
     "qmsum": (qmsum, "qmsum.jsonl"),
+    "papers": (papers, "scisummnet.jsonl"),
 }
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W+", "", text.lower())
 
 
 def _meeting(row: Mapping[str, str]) -> str:

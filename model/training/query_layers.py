@@ -5,8 +5,9 @@ what the words do not: with all passages of a set as candidates, and their share
 
     score(z) = sharpness * (cosine(q, z) + sparse * bm25(q, z) / (the question's largest bm25))
 
-maximizing the chance of the passages that answer. A set is a folder of `app/retriever_mining.py --step mixed`; a batch
-is of one set. What ships lies between these layers and the encoder's own: `interpolated`.
+maximizing the chance of the passages that answer. Where the reader has read the best passages of a question, the shares
+that its relevance gives to them are learned beside that. A set is a folder of `app/retriever_mining.py --step mixed`;
+a batch is of one set. What ships lies between these layers and the encoder's own: `interpolated`.
 """
 
 import json
@@ -19,9 +20,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from model.encoder import TOP_LAYERS
-from model.realm import inner_products
+from model.realm import distillation_loss, inner_products
 from model.towers import Towers, save_towers, starting_towers
 from model.training.bank import passage_vectors
 from model.training.loop import Loop, Measured
@@ -45,6 +47,7 @@ class Recipe:
     most: int = 30_000  # questions of a set, by chance
     sharpness: float = 15.0
     sparse: float = 0.6
+    reader: float = 1.0  # weight of what the reader says
     learning_rate: float = 1e-4
     seed: int = 0
     save_every: int = 100
@@ -57,6 +60,8 @@ class Question(NamedTuple):
     positive: Sequence[int]
     known: Tensor  # places [K], best first
     shares: Tensor  # of the largest BM25 [K], in 0..1
+    read: Sequence[int] = ()  # places of passages that the reader has read
+    relevance: Sequence[float] = ()  # its logit for each of them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,31 +90,40 @@ class Bank:
 
 
 def read_bank(folder: Path, towers: Towers, *, most: int, seed: int) -> Bank:
-    """A set with the frozen side's vectors, which are made once and kept in it; of its questions a random `most`."""
+    """A set with the frozen side's vectors, which are made once and kept in it; of its questions a random `most`.
+
+    What the reader has read is among them first.
+    """
     corpus = read_corpus(folder / "corpus.jsonl")
     place = {key: row for row, key in enumerate(corpus)}
 
     def questions(name: str) -> list[Question]:
         with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            return [_question(json.loads(line), place) for line in lines]
+            return [question_of(json.loads(line), place) for line in lines]
 
     asked = questions("train")
     random.Random(f"{seed} {folder.name}").shuffle(asked)  # noqa: S311 - an order, not a secret
+    asked.sort(key=lambda one: not one.read)
+    asked = asked[:most]
+    random.Random(f"{seed} {folder.name} order").shuffle(asked)  # noqa: S311
     kept = folder / VECTORS
     if not kept.exists():
         np.save(kept, passage_vectors(towers, list(corpus.values())).half().cpu().numpy())
     vectors = torch.from_numpy(np.load(kept, allow_pickle=False)).float()
     if len(vectors) != len(corpus):
         raise ValueError(f"'{kept}' is of other passages: delete it")
-    return Bank(vectors=vectors.to(towers.null.device), questions=asked[:most], held=questions("validation"))
+    return Bank(vectors=vectors.to(towers.null.device), questions=asked, held=questions("validation"))
 
 
-def _question(row: Mapping[str, Any], place: Mapping[int, int]) -> Question:
+def question_of(row: Mapping[str, Any], place: Mapping[int, int]) -> Question:
+    """A row of a mixed set, with the passages' places in the bank."""
     return Question(
         text=row["query"],
         positive=[place[key] for key in row["positive"]],
         known=torch.tensor([place[key] for key, _ in row["sparse"]], dtype=torch.long),
         shares=torch.tensor([share for _, share in row["sparse"]]),
+        read=[place[key] for key, _ in row.get("read", ())],
+        relevance=[logit for _, logit in row.get("read", ())],
     )
 
 
@@ -146,13 +160,18 @@ def recalls(towers: Towers, bank: Bank) -> list[float]:
     with torch.no_grad():
         for at in range(0, len(bank.held), POOLED):
             some = bank.held[at : at + POOLED]
-            cosines = inner_products(towers.queries([one.text for one in some]), bank.vectors)
-            best = (WEIGHT * bank.shares(some) + (1 - WEIGHT) * cosines).topk(min(5, len(bank.vectors))).indices
+            best = mixed_scores(towers, bank, some).topk(min(5, len(bank.vectors))).indices
             right = bank.answering(some)
             found = right.gather(1, best).float()
             of = right.sum(1).clamp(max=5)
             hits.append(torch.stack([found[:, 0], found.sum(1) / of]))
     return [float(value) for value in torch.cat(hits, dim=1).mean(1)] if hits else []
+
+
+def mixed_scores(towers: Towers, bank: Bank, questions: Sequence[Question]) -> Tensor:
+    """The mix of BM25 and cosine [B, P] that is measured."""
+    cosines = inner_products(towers.queries([one.text for one in questions]), bank.vectors)
+    return WEIGHT * bank.shares(questions) + (1 - WEIGHT) * cosines
 
 
 def interpolated(own: Mapping[str, Tensor], learned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -190,8 +209,28 @@ def _measured(towers: Towers, bank: Bank, questions: list[Question], recipe: Rec
     cosines = inner_products(towers.queries(texts), bank.vectors)
     scores = recipe.sharpness * (cosines + recipe.sparse * bank.shares(questions))
     right = scores.masked_fill(~bank.answering(questions), float("-inf"))
-    loss = (scores.logsumexp(-1) - right.logsumexp(-1)).mean()
-    return Measured(loss=loss, pieces=towers.count(texts), shown={"loss": float(loss.detach())})
+    found = (scores.logsumexp(-1) - right.logsumexp(-1)).mean()
+    told = _told(scores, questions)
+    return Measured(
+        loss=found + recipe.reader * told,
+        pieces=towers.count(texts),
+        shown={"loss": float(found.detach()), "reader": float(told.detach())},
+    )
+
+
+def _told(scores: Tensor, questions: Sequence[Question]) -> Tensor:
+    """How far the scores [B, P] are from what the reader said, over the passages that it read of each question."""
+    asked = [(row, one) for row, one in enumerate(questions) if one.read]
+    if not asked:
+        return scores.new_zeros(())
+    rows, places, relevance = (
+        [row for row, _ in asked],
+        pad_sequence([torch.tensor(one.read) for _, one in asked], batch_first=True),
+        pad_sequence([torch.tensor(one.relevance) for _, one in asked], batch_first=True),
+    )
+    mask = torch.arange(places.shape[1])[None, :] < torch.tensor([[len(one.read)] for _, one in asked])
+    own = scores[rows].gather(1, places.to(scores.device))
+    return distillation_loss(own, relevance.to(scores.device), mask=mask.to(scores.device), temperature=1.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

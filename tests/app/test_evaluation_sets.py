@@ -83,6 +83,20 @@ def test_sets_to_train_a_retriever_on_name_what_answers_and_hold_whole_documents
     assert all(len(passage.split()) <= retrieval_training.WORDS for passage in medical["passages"])
 
 
+def test_papers_are_asked_for_by_their_titles_and_by_what_others_said_of_them(tmp_path: Path):
+    paper = {
+        "id": "p",
+        "title": "On Mills",
+        "abstract": ["Mills grind corn.", "We say how."],
+        "sections": [{"title": "1", "sentences": ["Corn is old."]}, {"title": "2", "sentences": ["Left out."]}],
+        "summary": ["On Mills", "Mills grind corn .", "They showed how mills grind."],
+    }
+    found = retrieval_training.papers(rows_file(tmp_path / "p.jsonl", [paper, {**paper, "id": "q", "abstract": []}]))
+    assert found["passages"] == ["Mills grind corn. We say how.", "Corn is old.", "Corn is old."]
+    assert found["queries"] == ["On Mills", "They showed how mills grind."]
+    assert found["positive"] == [[0], [0]]
+
+
 def test_nq_passages_that_are_equal_are_one_item(tmp_path: Path):
     context = {"title": "T", "text": "x", "hasanswer": True, "isgold": True}
     rows = [{"question": f"who {n}", "ctxs": [context], "answers": []} for n in range(2)]

@@ -65,6 +65,21 @@ def test_a_mixed_row_has_what_answers_and_shares_of_the_largest_bm25(tmp_path: P
     assert read_corpus(tmp_path / "corpus.jsonl") == dict(enumerate(PASSAGES))
 
 
+def test_the_reader_reads_the_passages_that_the_mix_finds_first(tmp_path: Path) -> None:
+    columns = {"passages": PASSAGES, "queries": DATA.queries, "positive": DATA.positive, "held": DATA.held}
+    (tmp_path / "set.json").write_text(json.dumps(columns))
+    retriever_mining.main(
+        ["--set", str(tmp_path / "set.json"), "--step", "mixed", "--out", str(tmp_path / "out"), "--read", "3"]
+    )
+    rows = [json.loads(line) for line in (tmp_path / "out/train.jsonl").read_text().splitlines()]
+    read = [row for row in rows if "read" in row]
+    assert (len(rows), len(read)) == (54, 3)
+    for row in read:
+        assert len(row["read"]) == 20
+        logits = dict(row["read"])
+        assert max(logits, key=lambda key: logits[key]) == row["positive"][0]  # only its passage names the town
+
+
 def test_a_part_of_a_set_is_whole_documents_with_all_that_they_answer(tmp_path: Path) -> None:
     columns = {**vars(DATA), "group": [n // 4 for n in range(60)]}
     columns["positive"] = [[n, (n + 1) % 60] if n % 4 == 3 else [n] for n in range(60)]

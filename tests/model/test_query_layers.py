@@ -13,7 +13,7 @@ from model.errors import WeightsCorrupt
 from model.query_layers import load_query_layers
 from model.towers import save_towers, starting_towers
 from model.training import export_query_layers
-from model.training.query_layers import Bank, Question, Recipe, interpolated, recalls, train, upper_layers
+from model.training.query_layers import Bank, Question, Recipe, interpolated, read_bank, recalls, train, upper_layers
 from tests.model.killed import killed_after
 from tests.model.test_retriever_training import TOWNS, WORDS, towers_of
 
@@ -49,6 +49,29 @@ def test_questions_learn_to_find_what_their_words_do_not_and_passages_keep_their
     torch.testing.assert_close(towers.passages(["the market of oslo"]), passages, rtol=0, atol=0)
     assert torch.equal(towers.transformer.blocks[0].query.weight, below)
     assert json.loads((recipe.out / "measures.json").read_text()) == found
+
+
+def test_where_the_labels_say_nothing_questions_learn_what_the_reader_found(recipe: Recipe) -> None:
+    for folder in recipe.sets:
+        rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+        for row in rows:
+            row["read"] = [[10 + at, 8.0 if [10 + at] == row["positive"] else 0.0] for at in range(8)]
+            row["positive"] = [10 + at for at in range(8)]
+        (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = train(recipe, towers_of(trained="top"))
+    assert min(found["after"][name][0] for name in ("one", "other")) > 0.8
+    deaf = train(replace(recipe, reader=0.0, out=recipe.out / "deaf"), towers_of(trained="top"))
+    assert max(deaf["after"][name][0] for name in ("one", "other")) < 0.3
+
+
+def test_what_the_reader_read_is_among_the_questions_that_are_taken(recipe: Recipe) -> None:
+    path = recipe.sets[0] / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[5]["read"] = [[10, 1.0], [11, 0.0]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = read_bank(recipe.sets[0], towers_of(trained="top"), most=2, seed=0).questions
+    assert len(asked) == 2
+    assert [(one.text, one.relevance) for one in asked if one.read] == [(rows[5]["query"], [1.0, 0.0])]
 
 
 def test_a_killed_run_goes_on_to_the_same_weights_with_the_vectors_that_were_made(recipe: Recipe) -> None:
