@@ -177,7 +177,7 @@ def encode_lines(
             vectors[done : done + len(found)] = found
             done += len(found)
             progress(done, len(lines), UNIT)
-        if document_id is not None and len(known) < len(own):
+        if document_id is not None:
             shelf.keep(document_id, [block.digest for block in own])
     return vectors
 

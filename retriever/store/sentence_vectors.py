@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, insert, select
 
 from retriever.store import schema
 from retriever.store.ingests import VECTOR_TYPE
@@ -60,11 +60,23 @@ class SentenceVectors(Part):
     def keep_sentence_blocks(self, tenant: str, document_id: str, *, encoder: str, digests: Collection[bytes]) -> None:
         """Drop every other block of the document, also those of other encoders. Raises NotFound."""
         kept = set(digests)
+        with self._db.read() as connection:
+            stale = _stale(connection, tenant, document_id, encoder, kept)
+        if not stale:
+            return  # as mostly: nothing is written
         with self._db.write() as connection:
-            number = document_row(connection, tenant, document_id).number
-            mine = _blocks.c.document == number
-            known = connection.execute(select(_blocks.c.digest, _blocks.c.encoder).where(mine)).all()
-            for row in known:
-                if row.encoder != encoder or bytes(row.digest) not in kept:
-                    one = and_(mine, _blocks.c.digest == row.digest, _blocks.c.encoder == row.encoder)
-                    connection.execute(_blocks.delete().where(one))
+            for one in _stale(connection, tenant, document_id, encoder, kept):
+                connection.execute(_blocks.delete().where(one))
+
+
+def _stale(
+    connection: Connection, tenant: str, document_id: str, encoder: str, kept: Collection[bytes]
+) -> list[ColumnElement[bool]]:
+    """What tells each block of the document apart that is of another encoder or not among these."""
+    mine = _blocks.c.document == document_row(connection, tenant, document_id).number
+    known = connection.execute(select(_blocks.c.digest, _blocks.c.encoder).where(mine)).all()
+    return [
+        and_(mine, _blocks.c.digest == row.digest, _blocks.c.encoder == row.encoder)
+        for row in known
+        if row.encoder != encoder or bytes(row.digest) not in kept
+    ]

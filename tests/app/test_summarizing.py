@@ -353,6 +353,21 @@ def test_a_document_that_was_summarized_is_not_encoded_again_and_of_an_edited_on
     assert 0 < counting.encoded <= 41, "the changed chapter alone"
 
 
+def test_what_is_cut_out_of_a_document_is_not_kept_with_its_vectors(store: Store, encoder: MiniLMEncoder) -> None:
+    counting = Counting(encoder)
+    summarizing = Summarizing(store, counting)
+    document = put(store, encoder, LONG, title="Log")
+    request = SummarizeRequest(document=document)
+    summarizing.summarize("default", request, progress=quiet)
+    counting.encoded = 0
+    replace(store, encoder, document, LONG[: LONG.index("## Chapter 5")])
+    summarizing.summarize("default", request, progress=quiet)
+    assert counting.encoded == 0
+    replace(store, encoder, document, LONG)
+    summarizing.summarize("default", request, progress=quiet)
+    assert 40 <= counting.encoded <= 41
+
+
 class StoppedInTheMiddle(Exception):
     pass
 
