@@ -55,17 +55,22 @@ def squality(stories: Rows) -> dict[str, list[Row]]:
 
 
 def scisummnet(papers: Rows) -> dict[str, list[Row]]:
-    """`scisummnet` is the paper as it is published, title and abstract first; `scisummnet_body` its sections alone.
+    """`scisummnet` is the paper as it is published, abstract first; `scisummnet_body` its sections alone.
 
-    The abstract is left out where the first section repeats it.
+    The abstract is left out where the first section repeats it. Every reference of the set begins with the paper's
+    title: it is taken out of text and references, since it is no sentence, and a lead would win by it. A summary that
+    is only the title is none.
     """
     whole, body = [], []
     for paper in papers:
         sections = [(section["title"], section["sentences"]) for section in paper["sections"]]
         repeated = bool(sections) and sections[0][1][:1] == paper["abstract"][:1]
-        head = [paper["title"]] if repeated else [paper["title"], "Abstract", " ".join(paper["abstract"])]
+        head = [] if repeated else ["Abstract", " ".join(paper["abstract"])]
         text = [part for title, sentences in sections for part in (title, " ".join(sentences)) if part.strip()]
-        references = ["\n\n".join(paper["summary"])]
+        title = _letters(paper["title"])
+        references = ["\n\n".join(line for line in paper["summary"] if _letters(line) != title)]
+        if not references[0]:
+            continue
         whole.append({"id": paper["id"], "text": "\n\n".join([*head, *text]), "references": references})
         body.append({"id": paper["id"], "text": "\n\n".join(text), "references": references})
     return {"scisummnet": whole, "scisummnet_body": body}
@@ -148,6 +153,10 @@ MAKERS: dict[str, Callable[[Rows], dict[str, list[Row]]]] = {
     "aci-bench.jsonl": aci_bench,
     "mts-dialog.jsonl": mts_dialog,
 }
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"\W+", "", text.lower())
 
 
 def _turns(text: str, pattern: str) -> list[dict[str, str]]:

@@ -5,13 +5,14 @@ N sentences, D dimension of a vector. Nothing here builds an N x N matrix: time 
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-STATIC = 23  # features of a sentence without a query
+STATIC = 35  # features of a sentence without a query
 ASKED = 12  # features of a sentence and a query
 WIDE = 15  # sentences on both sides that a topic of a talk may take
 _BLOCK = 4_096  # rows that are turned into float32 at a time
@@ -102,7 +103,14 @@ def static_features(table: SentenceTable) -> Floats:
     before = table.words_before.astype(np.float32)
     total = _per_group(table.document, table.words)
     inside = before - _first_of_group(table.section, before)
-    said = _per_group(np.where(table.speaker < 0, -1 - table.document, table.speaker), table.words)
+    spoken = table.speaker >= 0
+    said = _per_group(np.where(spoken, table.speaker, -1 - table.document), table.words)
+    block = np.cumsum(table.first).astype(np.float32)  # paragraphs or turns so far
+    inner = np.arange(len(table), dtype=np.float32) - _first_of_group(block.astype(np.int64), np.arange(len(table)))
+    opening = spoken & (_first_of_group(table.speaker, block) == block)  # the first turn of its speaker
+    answers = spoken & (table.speaker != _first_of_group(table.document, table.speaker))  # not who spoke first
+    block -= _first_of_group(table.document, block)
+    speakers = len(np.unique(table.speaker[spoken]))
     length = length_prior(table.words)
     centrality = centroid_similarity(table.vectors, length)
     columns = [
@@ -126,6 +134,18 @@ def static_features(table: SentenceTable) -> Floats:
         np.isin(table.document, table.document[table.kind == SectionKind.ABSTRACT]).astype(np.float32),
         np.exp(-(table.section - _first_of_group(table.document, table.section.astype(np.float32))) / 3.0),
         standard(table.central),
+        np.exp(-before / 30.0),
+        np.exp(-(total - before) / 30.0),
+        np.exp(-block),
+        np.exp(-block / 4.0),
+        np.exp(-inner),
+        opening.astype(np.float32),
+        answers.astype(np.float32),
+        (opening & answers).astype(np.float32),
+        np.full(len(table), min(speakers, 8) / 4.0),
+        np.minimum(table.words, 60) ** 2 / 900.0,
+        (table.words < 5).astype(np.float32),
+        (table.words < 10).astype(np.float32),
     ]
     features: Floats = np.stack(columns, axis=1).astype(np.float32)
     return features
@@ -193,7 +213,7 @@ def _per_group(group: NDArray[np.int64], amounts: NDArray[np.int64]) -> Floats:
     return found
 
 
-def _first_of_group(group: NDArray[np.int64], values: Floats) -> Floats:
+def _first_of_group(group: NDArray[np.int64], values: NDArray[Any]) -> NDArray[Any]:
     """For each row the value [N] of the first row of its group."""
     _, first, place = np.unique(group, return_index=True, return_inverse=True)
     return values[first[place]]

@@ -7,7 +7,7 @@ B batch, N sentences, D dimension of a vector, F features
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,14 @@ class Recipe:
     most: int = 1_200  # examples of one set that an epoch takes, drawn anew for each
     fewest: int = 250  # a smaller set is repeated up to so many
     batch_sentences: int = 6_000
+    batch_documents: int = 24  # without it, 400 short dialogues would be one step
     learning_rate: float = 6e-4
     warmup: float = 0.06
     weight_decay: float = 0.05
     clip: float = 1.0
     dropout: float = 0.15
     oracle: float = 0.5  # the share of the target that the greedy oracle's sentences have
+    by_themselves: tuple[str, ...] = ("tweetsumm",)  # names of sets whose sentences count by themselves alone
     sharpness: float = 6.0  # of the rest, which goes to sentences by what they have of the references themselves
     averaging: float = 0.998
     seed: int = 0
@@ -57,7 +59,9 @@ def target_of(example: Example, *, oracle: float, sharpness: float) -> Tensor:
     alone = torch.from_numpy(example.alone)
     spread = (sharpness * alone / alone.max().clamp(min=1e-6)).softmax(0)
     chosen = torch.from_numpy(example.oracle)
-    return oracle * chosen / chosen.sum().clamp(min=1.0) + (1 - oracle) * spread
+    if not chosen.any():
+        return spread
+    return oracle * chosen / chosen.sum() + (1 - oracle) * spread
 
 
 def salience_loss(logits: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
@@ -71,7 +75,7 @@ def train(recipe: Recipe) -> SalienceNetwork:
 
     What comes back are the averaged weights.
     """
-    sets = [[it for it in read_examples(path) if not is_held_out(it.document)] for path in recipe.examples]
+    sets = [_learned_from(path, recipe) for path in recipe.examples]
     plan = [batch for epoch in range(recipe.epochs) for batch in _batches(sets, recipe, seed=recipe.seed + epoch)]
     set_seed(recipe.seed)
     loop: Loop[SalienceNetwork, list[Example]] = Loop(
@@ -96,6 +100,13 @@ def train(recipe: Recipe) -> SalienceNetwork:
     return loop.run(lambda done: iter(plan[done:]), measure)
 
 
+def _learned_from(path: Path, recipe: Recipe) -> list[Example]:
+    examples = [example for example in read_examples(path) if not is_held_out(example.document)]
+    if path.stem in recipe.by_themselves:
+        return [replace(example, oracle=np.zeros_like(example.oracle)) for example in examples]
+    return examples
+
+
 def _batches(sets: Sequence[Sequence[Example]], recipe: Recipe, *, seed: int) -> Iterator[list[Example]]:
     """An epoch: a share of every set, in batches of documents of like length, shuffled."""
     chance = random.Random(seed)  # noqa: S311 - an order, not a secret
@@ -109,7 +120,8 @@ def _batches(sets: Sequence[Sequence[Example]], recipe: Recipe, *, seed: int) ->
     batches: list[list[Example]] = [[]]
     for example in drawn:
         longest = max([len(example.alone), *(len(other.alone) for other in batches[-1])])
-        if batches[-1] and longest * (len(batches[-1]) + 1) > recipe.batch_sentences:
+        size = len(batches[-1]) + 1
+        if batches[-1] and (longest * size > recipe.batch_sentences or size > recipe.batch_documents):
             batches.append([])
         batches[-1].append(example)
     chance.shuffle(batches)

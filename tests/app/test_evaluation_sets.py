@@ -164,7 +164,7 @@ def test_dialogues_become_turns_with_their_continued_lines():
     }
 
 
-def test_a_paper_has_its_abstract_once():
+def test_a_paper_has_its_abstract_once_and_its_title_is_no_sentence_of_it():
     paper = {
         "id": "P",
         "title": "Parsing",
@@ -173,10 +173,12 @@ def test_a_paper_has_its_abstract_once():
         "summary": ["Parsing", "We parse."],
     }
     made = summary_sets.scisummnet([paper])
-    assert made["scisummnet"][0]["text"] == "Parsing\n\nAbstract\n\nWe parse.\n\n1 Intro\n\nIt is hard. Very."
+    assert made["scisummnet"][0]["text"] == "Abstract\n\nWe parse.\n\n1 Intro\n\nIt is hard. Very."
+    assert made["scisummnet"][0]["references"] == ["We parse."]
     assert made["scisummnet_body"][0]["text"] == "1 Intro\n\nIt is hard. Very."
     repeated = {**paper, "sections": [{"title": "Section", "sentences": ["We parse."]}, *paper["sections"]]}
     assert summary_sets.scisummnet([repeated])["scisummnet"][0]["text"].count("We parse.") == 1
+    assert summary_sets.scisummnet([{**paper, "summary": ["PARSING."]}]) == {"scisummnet": [], "scisummnet_body": []}
 
 
 def measured(answers: dict[str, tuple[str, int | None]]) -> QaMeasures:

@@ -13,7 +13,7 @@ from model.salience import SalienceNetwork, SalienceShape, TransformerXLSalience
 from model.sentence_table import ASKED, STATIC, Query, SentenceTable, asked_features, static_features
 from model.training import salience as recipes
 from model.training.manifests import write_weights
-from model.training.salience import Recipe, salience_loss, target_of, train
+from model.training.salience import Recipe, _batches, salience_loss, target_of, train
 from model.training.salience_examples import Example, read_examples, write_examples
 from tests.model.killed import killed_after
 
@@ -74,6 +74,20 @@ def test_features_are_finite_whatever_the_document(count: int, speakers: list[in
         assert np.isfinite(asked).all()
     assert np.isfinite(static_features(made)).all()
     assert np.abs(static_features(made)).max(initial=0.0) < 8
+
+
+def test_features_tell_who_began_a_dialogue_and_who_answers_for_the_first_time() -> None:
+    made = replace(table(unit(6, seed=0), speakers=[3, 3, 5, 5, 3, 5]), first=np.array([1, 0, 1, 0, 1, 1], dtype=bool))
+    features = static_features(made)
+    blocks, inner = np.exp(-np.array([0, 0, 1, 1, 2, 3.0])), np.exp(-np.array([0, 1, 0, 1, 0, 0.0]))
+    np.testing.assert_allclose(features[:, 25], blocks, atol=1e-6)
+    np.testing.assert_allclose(features[:, 27], inner, atol=1e-6)
+    assert features[:, 28].tolist() == [1, 1, 1, 1, 0, 0]
+    assert features[:, 29].tolist() == [0, 0, 1, 1, 0, 1]
+    assert features[:, 30].tolist() == [0, 0, 1, 1, 0, 0]
+    assert set(features[:, 31].tolist()) == {0.5}
+    prose = static_features(table(unit(6, seed=0)))
+    assert not prose[:, 28:32].any()
 
 
 def test_one_document_is_scored_the_same_alone_and_behind_another() -> None:
@@ -176,6 +190,14 @@ def test_the_target_sums_to_one_and_the_loss_is_least_at_the_target() -> None:
     assert float(padded) == pytest.approx(float(least), rel=1e-4)
 
 
+def test_without_an_oracle_sentences_count_by_themselves_alone() -> None:
+    one = replace(
+        example(3, 4), oracle=np.zeros(4, dtype=np.float32), alone=np.array([0.2, 0, 0.1, 0.2], dtype=np.float32)
+    )
+    target = target_of(one, oracle=0.5, sharpness=6.0)
+    torch.testing.assert_close(target, torch.tensor([6.0, 0.0, 3.0, 6.0]).softmax(0))
+
+
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.setattr(recipes, "SalienceShape", lambda: SHAPE)
@@ -193,6 +215,14 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     )
 
 
+def test_short_documents_do_not_fill_a_step_without_end(recipe: Recipe) -> None:
+    sets = [[example(number, 2) for number in range(60)], [example(number, 40) for number in range(100, 104)]]
+    batches = list(_batches(sets, replace(recipe, batch_documents=8, fewest=0), seed=0))
+    assert sum(map(len, batches)) == 64
+    assert max(map(len, batches)) == 8
+    assert {len(batch) for batch in batches if len(batch[0].alone) == 40} == {1}
+
+
 def test_training_learns_what_a_query_asks_for(recipe: Recipe) -> None:
     learnt = train(replace(recipe, epochs=20)).eval()
     right = 0
@@ -202,6 +232,15 @@ def test_training_learns_what_a_query_asks_for(recipe: Recipe) -> None:
         logits = read_all(learnt, vectors, torch.zeros(1, 8, STATIC + ASKED), torch.from_numpy(made.query)[None])
         right += int(logits.argmax()) == int(made.oracle.argmax())
     assert right >= 27
+
+
+def test_a_set_that_counts_by_itself_takes_nothing_from_its_oracle(recipe: Recipe) -> None:
+    quick = replace(recipe, epochs=1)
+    with_oracle = train(quick).state_dict()
+    without = train(replace(quick, by_themselves=("a",), out=recipe.out / "without")).state_dict()
+    same = train(replace(quick, oracle=0.0, out=recipe.out / "same")).state_dict()
+    assert not torch.equal(with_oracle["logit.weight"], without["logit.weight"])
+    assert torch.equal(without["logit.weight"], same["logit.weight"])
 
 
 def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(recipe: Recipe, tmp_path: Path) -> None:
