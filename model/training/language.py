@@ -18,7 +18,7 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from model.encoder import load_tokenizer, word_embeddings
-from model.language_model import LanguageModel, segments_of
+from model.language_model import LanguageModel, load_language_model, segments_of
 from model.network import SEP
 from model.training.loop import Loop, Measured, device_of
 from model.training.manifests import commit, write_weights
@@ -37,6 +37,7 @@ class Recipe:
 
     texts: Path  # a folder of .txt files
     out: Path
+    init: Path | None = None  # a folder with a language model to go on from, such as with a longer memory
     epochs: int = 2
     rows: int = 16
     segment: int = 128
@@ -68,9 +69,12 @@ def train(recipe: Recipe) -> LanguageModel:
     texts = _tokenized(recipe.texts)
     each = -(-(_streams(texts, recipe, epoch=0).shape[1] - 1) // recipe.segment)  # segments of an epoch
     set_seed(recipe.seed)
+    network = LanguageModel(SHAPE, word_embeddings())
+    if recipe.init is not None:
+        network.load_state_dict(load_language_model(recipe.init).state_dict())
     carried = _Memory()
     loop: Loop[LanguageModel, Segment] = Loop(
-        module=LanguageModel(SHAPE, word_embeddings()),
+        module=network,
         total=each * recipe.epochs,
         out=recipe.out,
         learning_rate=recipe.learning_rate,

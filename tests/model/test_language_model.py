@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.language_model import LanguageModel, read_likelihood, segments_of
+from model.language_model import LanguageModel, load_language_model, read_likelihood, segments_of
 from model.training import language as recipes
 from model.training.language import Recipe, train
 from model.transformer_xl import XLShape
@@ -73,6 +73,16 @@ def test_training_goes_on_after_a_kill_with_the_memory_that_it_had(recipe: Recip
     for name, tensor in train(again).state_dict().items():
         torch.testing.assert_close(tensor, whole[name], rtol=0, atol=0)
     assert "embeddings" not in whole
+
+
+def test_what_was_written_is_gone_on_from_with_another_memory(recipe: Recipe, tmp_path: Path) -> None:
+    options = ["--texts", str(recipe.texts), "--epochs", "1", "--rows", "4", "--segment", "16", "--save-every", "4"]
+    recipes.main([*options, "--out", str(recipe.out), "--learning-rate", "0.01", "--data", "Mills=CC0"])
+    written = load_language_model(recipe.out).state_dict()
+    again = replace(recipe, out=tmp_path / "again", init=recipe.out, memory=32, learning_rate=0.0, epochs=1)
+    for name, tensor in train(again).state_dict().items():
+        torch.testing.assert_close(tensor, written[name], rtol=0, atol=0)
+    assert '"Mills": "CC0"' in (recipe.out / "language.json").read_text()
 
 
 def test_a_folder_without_texts_is_refused(recipe: Recipe, tmp_path: Path) -> None:
