@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from model.errors import UnsupportedModel
 from model.sentence_table import ASKED, STATIC, Floats, Query, SentenceTable, asked_features, static_features
-from model.summarizer import CentralitySalience
+from model.summarizer import CentralitySalience, Weights
 from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
 
 UNTRAINED = 0.75  # how much of the untrained salience is added: CONTRIBUTING.md has the measures
+ASKED_WEIGHTS = Weights(centroid=0.0, lead=0.0, length=0.0)  # of it with a query: what the text is about is not asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,13 +99,14 @@ class TransformerXLSalience:
     """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh;
     how near they are to a query is compared over all of them.
 
-    A share of the untrained salience is added: what few documents could teach, an opening and the query's own words
-    can correct.
+    A share of the untrained salience is added: what few documents could teach, an opening can correct, or the query's
+    own words and what the reader says of it where there is one.
     """
 
     def __init__(self, network: SalienceNetwork, *, name: str) -> None:
         self._network = network.eval()
         self._untrained = CentralitySalience()
+        self._asked = CentralitySalience(weights=ASKED_WEIGHTS)
         self.name = name
 
     @classmethod
@@ -138,7 +140,7 @@ class TransformerXLSalience:
             if query is None:
                 scores[rows] += np.float32(UNTRAINED) * self._untrained.score(part)
         if query is not None:
-            scores += np.float32(UNTRAINED) * self._untrained.score(table, query)
+            scores += np.float32(UNTRAINED) * self._asked.score(table, query)
         return scores
 
     def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None) -> Floats:
