@@ -33,9 +33,7 @@ from retriever.parsing import parse_text
 BATCH = 2_048
 MOST_SENTENCES = 3_000  # of a training document
 ELSEWHERE = 0.5
-HASHING = (
-    2_654_435_761  # spreads hashes anew (Knuth, The Art of Computer Programming, 6.4): who is held out stays a tenth
-)
+HASHING = 2_654_435_761  # Knuth's multiplier: an order of documents in which those held out are still a tenth
 
 
 class VectorCache:

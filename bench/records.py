@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,3 +60,8 @@ def _git(*arguments: str) -> str:
     command = ["git", "-C", str(REPOSITORY), *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     return finished.stdout.strip()
+
+
+def letters_of(text: str) -> str:
+    """A text without what two copies of it may differ in: case, spaces and marks."""
+    return re.sub(r"\W+", "", text.lower())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import retrieval_sets
-from bench.records import read_jsonl
+from bench.records import letters_of, read_jsonl
 from retriever.sentences import split_sentences
 
 HELD = 0.1
@@ -112,8 +112,8 @@ def papers(path: Path) -> dict[str, list[Any]]:
         for section in row["sections"][:1]:
             for window in _windows(" ".join(section["sentences"])):
                 made.add(row["id"], window)
-        known = _letters(abstract)
-        asked = [line for line in (row["title"], *row["summary"]) if _letters(line) not in known]
+        known = letters_of(abstract)
+        asked = [line for line in (row["title"], *row["summary"]) if letters_of(line) not in known]
         for line in dict.fromkeys(asked) if places else ():
             made.ask(row["id"], line, places)
     return made.columns()
@@ -127,10 +127,6 @@ MAKERS = {
     "qmsum": (qmsum, "qmsum.jsonl"),
     "papers": (papers, "scisummnet.jsonl"),
 }
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"\W+", "", text.lower())
 
 
 def _meeting(row: Mapping[str, str]) -> str:

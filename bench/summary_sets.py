@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from app.prose import count_words
+from bench.records import letters_of
 from retriever.sentences import split_sentences
 
 FEWEST_LEAD = 40  # words of a first paragraph that sums an article up
@@ -67,8 +68,8 @@ def scisummnet(papers: Rows) -> dict[str, list[Row]]:
         repeated = bool(sections) and sections[0][1][:1] == paper["abstract"][:1]
         head = [] if repeated else ["Abstract", " ".join(paper["abstract"])]
         text = [part for title, sentences in sections for part in (title, " ".join(sentences)) if part.strip()]
-        title = _letters(paper["title"])
-        references = ["\n\n".join(line for line in paper["summary"] if _letters(line) != title)]
+        title = letters_of(paper["title"])
+        references = ["\n\n".join(line for line in paper["summary"] if letters_of(line) != title)]
         if not references[0]:
             continue
         whole.append({"id": paper["id"], "text": "\n\n".join([*head, *text]), "references": references})
@@ -153,10 +154,6 @@ MAKERS: dict[str, Callable[[Rows], dict[str, list[Row]]]] = {
     "aci-bench.jsonl": aci_bench,
     "mts-dialog.jsonl": mts_dialog,
 }
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"\W+", "", text.lower())
 
 
 def _turns(text: str, pattern: str) -> list[dict[str, str]]:
