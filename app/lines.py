@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app import metrics
 from app.prose import count_words, one_line, summarizable
-from app.section_kinds import ABSTRACT_WORDS, kind_of
+from app.section_kinds import abstract_rows, kind_of
 from app.sources import SourceText
 from model.sentence_table import Floats, SectionKind, SentenceTable
 from retriever.parsing.dialogue import said_from
@@ -105,7 +105,6 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
     sections = source.document.sections
     section_starts = [section.start for section in sections]
     kinds = [kind_of(section.path) for section in sections]
-    counted: Counter[int] = Counter()
     begun = [said_from(text, turn) for turn in turns]
     turn_words = [count_words(text[said : turn.end]) for said, turn in zip(begun, turns, strict=True)]
     lines: list[Line] = []
@@ -118,10 +117,6 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
             continue  # a label alone
         words = count_words(said)
         section = bisect_right(section_starts, sentence.start) - 1
-        kind = kinds[section] if section >= 0 else SectionKind.OTHER
-        if kind == SectionKind.ABSTRACT and counted[section] >= ABSTRACT_WORDS:
-            kind = SectionKind.OTHER
-        counted[section] += words
         lines.append(
             Line(
                 source=place,
@@ -134,10 +129,27 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
                 first=not text[max(0, text.rfind("\n", 0, sentence.start)) : sentence.start].strip(),
                 speaker=turns[at].speaker if spoken else None,
                 turn_words=turn_words[at] if spoken else 0,
-                kind=kind,
+                kind=kinds[section] if section >= 0 else SectionKind.OTHER,
             )
         )
         before += words
+    return _with_abstract(lines, text)
+
+
+def _with_abstract(lines: list[Line], text: str) -> list[Line]:
+    """The same lines, those that are of an abstract marked as that and no others."""
+    of_abstract = set(
+        abstract_rows(
+            [line.kind for line in lines],
+            [line.section for line in lines],
+            [line.words for line in lines],
+            [line.first for line in lines],
+            opening=text.lstrip().partition("\n")[0],
+        )
+    )
+    for row, line in enumerate(lines):
+        if (line.kind == SectionKind.ABSTRACT) != (row in of_abstract):
+            lines[row] = replace(line, kind=SectionKind.ABSTRACT if row in of_abstract else SectionKind.OTHER)
     return lines
 
 

@@ -1,11 +1,14 @@
 """What the heading of a section says about it: an abstract sums the document up, references are no part of its text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from model.sentence_table import SectionKind
 
-ABSTRACT_WORDS = 400  # of a section that is called an abstract: where the next heading was lost, the rest is not one
+ABSTRACT_WORDS = 400  # an abstract has no more: of a longer section that is called one the next heading was lost
+LEAST_ABSTRACT = 40
+USUAL_ABSTRACT = 200
 
 _NUMBER = re.compile(r"\A\W*(?:(?:chapter|section|part|appendix)\s+)?(?:\d+|[ivx]+|[a-z])?(?:\.\d+)*[.):\s]+", re.I)
 _KINDS: tuple[tuple[SectionKind, re.Pattern[str]], ...] = (
@@ -46,3 +49,40 @@ def kind_of(path: Sequence[str]) -> SectionKind:
             if any(pattern.match(name) for name in names):
                 return kind
     return SectionKind.OTHER
+
+
+def abstract_rows(
+    kinds: Sequence[SectionKind],
+    sections: Sequence[int],
+    words: Sequence[int],
+    first: Sequence[bool],
+    *,
+    opening: str,
+) -> Iterator[int]:
+    """Which sentences [N] of a document are of an abstract, by the kinds [N] of their sections and the words [N] they
+    have; `first` [N] begin a paragraph, `opening` is the first line of the text.
+
+    A paper's text is often without some of its headings. So what begins with "Abstract" is one though nothing else in
+    the text is a heading; and of a section that goes on after its abstract, that is the first paragraph.
+    """
+    rows = [list(group) for _, group in groupby(range(len(sections)), key=lambda row: sections[row])]
+    found = [part for part in rows if kinds[part[0]] == SectionKind.ABSTRACT]
+    if not found and kind_of([opening]) == SectionKind.ABSTRACT:
+        found = rows[:1]
+    for part in found:
+        yield from part[: _abstract_length([words[row] for row in part], [first[row] for row in part])]
+
+
+def _abstract_length(words: Sequence[int], first: Sequence[bool]) -> int:
+    """How many sentences of a section [N] that opens with an abstract are it."""
+    if sum(words) <= ABSTRACT_WORDS:
+        return len(words)
+    total = usual = 0
+    for row, (count, opens) in enumerate(zip(words, first, strict=True)):
+        if opens and total >= LEAST_ABSTRACT:
+            return row  # whole paragraphs
+        total += count
+        usual = row + 1 if total <= USUAL_ABSTRACT else usual
+        if total > ABSTRACT_WORDS:
+            break
+    return max(1, usual)

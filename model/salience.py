@@ -19,7 +19,7 @@ from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
 
 UNTRAINED = 0.75  # how much of the untrained salience is added: CONTRIBUTING.md has the measures
-ASKED_WEIGHTS = Weights(centroid=0.0, lead=0.0, length=0.0)  # of it with a query: what the text is about is not asked
+ASKED_WEIGHTS = Weights(centroid=0.0, lead=0.0, length=0.0, query=0.0, overlap=0.0)  # with a query: the reader's word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class TransformerXLSalience:
     """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh;
     how near they are to a query is compared over all of them.
 
-    A share of the untrained salience is added: what few documents could teach, an opening can correct, or the query's
-    own words and what the reader says of it where there is one.
+    A share of the untrained salience is added: what few documents could teach, an opening can correct, or what the
+    reader says of a query where there is one.
     """
 
     def __init__(self, network: SalienceNetwork, *, name: str) -> None:

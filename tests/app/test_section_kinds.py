@@ -70,6 +70,26 @@ def test_an_abstract_whose_end_is_not_marked_ends_by_itself() -> None:
     assert sum(line.words for line in found if line.kind == SectionKind.ABSTRACT) <= ABSTRACT_WORDS + 20
 
 
+def plain(text: str) -> list[Line]:
+    return lines_of(0, SourceText(document_id=None, title=None, version="", document=parse_text(text)))
+
+
+ABOUT = " ".join(f"In year {at} we measured the tides of a small bay." for at in range(10))
+METHOD = " ".join(f"On day {at} a gauge was read on every hour." for at in range(80))
+
+
+def test_of_a_section_that_goes_on_after_its_abstract_that_is_the_first_paragraph() -> None:
+    found = lines(f"# Abstract\n\n{ABOUT}\n\n{METHOD}\n\n# References\n\nSmith wrote about the tides of a bay.")
+    assert [line.text for line in found if line.kind == SectionKind.ABSTRACT] == [line.text for line in found[:10]]
+    assert found[9].text == "In year 9 we measured the tides of a small bay."
+
+
+def test_a_text_without_other_headings_has_an_abstract_if_it_begins_with_the_word() -> None:
+    found = plain(f"Abstract\n\n{ABOUT}\n\n{METHOD}")
+    assert [line.text for line in found if line.kind == SectionKind.ABSTRACT] == [line.text for line in found[:10]]
+    assert not any(line.kind == SectionKind.ABSTRACT for line in plain(f"{ABOUT}\n\n{METHOD}"))
+
+
 def test_a_sentence_of_the_words_that_the_document_is_full_of_is_central() -> None:
     found = lines(
         "The harbour of the town is deep. Ships come to the harbour of the town from far away. "
