@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -29,6 +29,7 @@ class Server:
         self.log: list[dict] = []
         self.written: list[str] = []  # all that it wrote there since it started, as it did
         self.url = self._started()
+        self._grown = threading.Condition()
         # A pipe that nobody reads fills up, and the server would wait for room in it.
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -45,6 +46,12 @@ class Server:
         self.process.communicate()
         raise AssertionError(f"the server ended with {self.process.returncode}: {self.log}")
 
+    def line(self, holds: Callable[[dict], bool], *, timeout: float = 20) -> dict:
+        """The first line of the log of which this holds. A request's line may come later than its reply."""
+        with self._grown:
+            assert self._grown.wait_for(lambda: any(map(holds, self.log)), timeout), self.log[-3:]
+            return next(filter(holds, self.log))
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Ends the process and reads the rest of its log; returns its exit status."""
         self.client.close()
@@ -57,9 +64,11 @@ class Server:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             for line in lines:
-                self.written.append(line)
-                if line.startswith("{"):
-                    self.log.append(json.loads(line))
+                with self._grown:
+                    self.written.append(line)
+                    if line.startswith("{"):
+                        self.log.append(json.loads(line))
+                    self._grown.notify_all()
 
 
 def main(arguments: Sequence[str] = ()) -> None:

@@ -378,12 +378,11 @@ def test_with_the_real_encoder_what_people_call_things_is_learned_in_seconds(
         one["question"] = f"{town} {colours[word]}"
     with TestClient(create_app(Settings(data_dir=tmp_path / "data"), make=real)) as client:
         fill(client)
-        job = adapt(client, mode="full", budget_seconds=120, questions=asked)
+        job = adapt(client, mode="full", budget_seconds=3_600, questions=asked)  # none of its steps is cut short
         assert job["status"] == "succeeded", job
         result = job["result"]
         assert result["promoted"], result
         assert result["mix"]["encoder"]
-        # How far it comes in its budget is a matter of the machine.
         assert result["recall_at_5"]["difference"]["mean"] > 5, result
         put(client, "lamp", ONE)
         reply = dense(client, "lantern in the gatehouse")

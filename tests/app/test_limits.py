@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,16 +17,28 @@ from tests.app.served import Server
 from tests.app.test_documents_api import assert_problem
 
 LIMIT = 100_000  # bytes of a body
-SHORT = 0.4  # seconds that the server below waits for a head, a body or a reader
+SHORT = 0.4  # seconds that a server waits for a head, a body or a reader, where a test is about being cut off
+AMPLE = 60.0  # where it is about anything else: on a busy machine 0.4 seconds may pass between any two steps
 PATIENCE = 10.0
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings = {"head_timeout": str(SHORT), "body_timeout": str(SHORT), "max_body_bytes": str(LIMIT)}
-    server = Server(tmp_path_factory.mktemp("data"), **settings, max_connections="24")
+    server = limited(tmp_path_factory.mktemp("data"), timeout=SHORT)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = limited(tmp_path_factory.mktemp("patient"), timeout=AMPLE)
+    yield server
+    server.stop()
+
+
+def limited(data: Path, *, timeout: float) -> Server:
+    settings = {"head_timeout": str(timeout), "body_timeout": str(timeout), "max_body_bytes": str(LIMIT)}
+    return Server(data, **settings, max_connections="24")
 
 
 def connected(server: Server, **options: int) -> socket.socket:
@@ -106,19 +119,19 @@ def test_an_idle_connection_outlives_the_time_for_a_head_and_its_next_head_has_i
         assert rest(connection) == b""
 
 
-def upload(server: Server) -> str:
-    """The job of an upload. On a busy machine its body may take longer than this server waits for one."""
+def upload(server: Server, text: str) -> dict[str, str]:
+    """A document and its job. On a busy machine its body may take longer than this server waits for one."""
     for _ in range(20):
-        made = server.client.post("/documents?wait=0", json={"text": "The mill. " * 9_000})
+        made = server.client.post("/documents?wait=0", json={"text": text})
         if made.status_code == 202:
-            return str(made.json()["job"])
+            return dict(made.json())
         assert made.status_code == 400, made.text
     raise AssertionError("every upload was cut off")
 
 
 def test_a_request_that_takes_longer_than_a_head_may_is_not_cut_off(server: Server) -> None:
+    job = upload(server, "The mill. " * 9_000)["job"]
     with connected(server) as connection:
-        job = upload(server)
         connection.sendall(f"GET /jobs/{job}?wait={3 * SHORT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert b"200 OK" in connection.recv(65_536)
 
@@ -138,37 +151,51 @@ def test_a_body_that_stops_or_drips_is_refused(server: Server, begun: bytes) -> 
 
 
 def test_a_body_that_arrives_in_pieces_at_a_fair_rate_is_taken(server: Server) -> None:
-    body = json.dumps({"text": "The mill stands. " * 900}).encode()
+    """All of it takes longer than the server waits; so may one piece, where the machine is busy: then once more."""
+    for _ in range(20):
+        answer = in_pieces(server, json.dumps({"text": "The mill stands. " * 900}).encode())
+        if answer.startswith(b"HTTP/1.1 201 "):
+            return
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+    raise AssertionError("every body was cut off")
+
+
+def in_pieces(server: Server, body: bytes) -> bytes:
+    """The answer to a document that is sent in twice the time that the server waits for anything new of it."""
     with connected(server) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
         for first in range(0, len(body), 1_000):
             connection.sendall(body[first : first + 1_000])
-            select.select([connection], [], [], SHORT / 8)
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 201 ")
+            if select.select([connection], [], [], SHORT / 8)[0]:
+                break
+        return connection.recv(65_536)
 
 
-def test_chunks_over_the_limit_are_refused_while_they_arrive(server: Server) -> None:
+def test_chunks_over_the_limit_are_refused_while_they_arrive(patient: Server) -> None:
     chunk = b"1000\r\n" + b" " * 4_096 + b"\r\n"
-    answer = exchange(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * (LIMIT // 4_096 + 1))
+    answer = exchange(patient, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * (LIMIT // 4_096 + 1))
     problem(answer, 413, "too_large")
 
 
-def test_large_bodies_that_are_held_open_are_bounded_together(server: Server) -> None:
-    held = [connected(server) for _ in range(12)]
+def test_large_bodies_that_are_held_open_are_bounded_together(patient: Server) -> None:
+    held = [connected(patient) for _ in range(12)]
     for connection in held:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % LIMIT + b" " * (LIMIT - 5_000))
-    answers = [rest(connection) for connection in held]
+    waiting, refused = list(held), []
+    while len(refused) < 3:
+        answered = select.select(waiting, [], [], PATIENCE)[0]
+        assert answered, "too few are refused"
+        refused += [connection.recv(65_536) for connection in answered]
+        waiting = [connection for connection in waiting if connection not in answered]
     for connection in held:
         connection.close()
-    statuses = sorted(answer.split()[1] for answer in answers)
-    assert statuses.count(b"503") >= 3
-    assert set(statuses) <= {b"400", b"503"}
-    assert server.client.post("/documents", json={"text": "There is room again."}).status_code == 201
+    assert {answer.split()[1] for answer in refused} == {b"503"}
+    assert patient.client.post("/documents", json={"text": "There is room again."}).status_code == 201
 
 
 def test_a_client_that_does_not_read_its_reply_is_cut_off(server: Server) -> None:
-    listed = json.dumps({"text": "The mill stands. " * 5_000, "metadata": {}}).encode()
-    made = server.client.post("/documents", content=listed, headers={"Content-Type": "application/json"}).json()
+    made = upload(server, "The mill stands. " * 5_000)
+    assert server.client.get(f"/jobs/{made['job']}", params={"wait": 60}).json()["status"] == "succeeded"
     ask = f"GET /documents/{made['id']}/text HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     with connected(server, receive=4_096) as connection:
         connection.sendall(ask * 80)  # more than the buffers between the two hold
@@ -193,32 +220,32 @@ def test_a_client_that_does_not_read_its_reply_is_cut_off(server: Server) -> Non
         b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     ],
 )
-def test_heads_that_are_too_long_or_no_http_are_problems(server: Server, sent: bytes) -> None:
-    assert "qqq" not in json.dumps(problem(exchange(server, sent), 400, "malformed"))
+def test_heads_that_are_too_long_or_no_http_are_problems(patient: Server, sent: bytes) -> None:
+    assert "qqq" not in json.dumps(problem(exchange(patient, sent), 400, "malformed"))
 
 
-def test_the_longest_url_and_headers_are_served(server: Server) -> None:
+def test_the_longest_url_and_headers_are_served(patient: Server) -> None:
     path = b"/livez?" + b"q" * (URL_BYTES - 7)
     sent = b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: %s\r\n\r\n" % (path, b"q" * (HEADER_BYTES - 40))
-    assert exchange(server, sent).startswith(b"HTTP/1.1 200 ")
+    assert exchange(patient, sent).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_broken_chunk_ends_the_connection_and_nothing_else(server: Server) -> None:
-    answer = exchange(server, HEAD + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"tex\r\nzz\r\n\r\n')
+def test_a_broken_chunk_ends_the_connection_and_nothing_else(patient: Server) -> None:
+    answer = exchange(patient, HEAD + b'Transfer-Encoding: chunked\r\n\r\n5\r\n{"tex\r\nzz\r\n\r\n')
     problem(answer, 400, "malformed")
-    assert server.client.get("/livez").status_code == 200
-    failed = [line["error"][0]["kind"] for line in server.log if line["level"] == "error"]
+    assert patient.client.get("/livez").status_code == 200
+    failed = [line["error"][0]["kind"] for line in patient.log if line["level"] == "error"]
     assert set(failed) <= {"QueueFull"}  # the bodies that were too many together
 
 
-def test_more_clients_than_are_allowed_are_told_to_come_back(server: Server) -> None:
-    held = [connected(server) for _ in range(25)]
+def test_more_clients_than_are_allowed_are_told_to_come_back(patient: Server) -> None:
+    held = [connected(patient) for _ in range(25)]
     answer = rest(held[-1])
     for connection in held:
         connection.close()
     assert problem(answer, 503, "busy")
     assert b"retry-after" in answer.lower()
-    while server.client.get("/livez").status_code != 200:
+    while patient.client.get("/livez").status_code != 200:
         pass
 
 

@@ -141,7 +141,12 @@ def test_an_answer_over_mcp_is_the_one_over_http_and_its_request_can_be_found_in
     identifier = result.pop("request_id")
     del plain["request_id"]
     assert result == plain
-    logged = [line for line in world.server.log if line.get("request_id") == identifier and line["event"] == "request"]
+
+    def of_it(line):
+        return line.get("request_id") == identifier and line["event"] == "request"
+
+    world.server.line(of_it)
+    logged = list(filter(of_it, world.server.log))
     assert [(line["route"], line["status"]) for line in logged] == [("/mcp", 200)]
 
 
@@ -322,12 +327,15 @@ def test_a_defect_is_a_sentence_and_its_place_is_in_the_log(client, monkeypatch,
 
 
 def test_nothing_of_documents_questions_or_answers_is_in_the_log(world):
-    over_http(world, calling("ask", question=f"{COST} plantedtext", text="The plantedtext of the filter costs a plum."))
+    text = "The plantedtext of the filter costs a plum9."  # no id has a 9
+    over_http(world, calling("ask", question=f"{COST} plantedtext", text=text))
     sent = ACCEPT | JSON | bearing(world.key) | {"mcp-session-id": "plantedtext", "mcp-protocol-version": "plantedtext"}
-    world.server.client.post("/mcp", content=b'{"jsonrpc": "plantedtext"}', headers=sent)
+    last = world.server.client.post("/mcp", content=b'{"jsonrpc": "plantedtext"}', headers=sent)
+    identifier = last.headers["x-request-id"]
+    world.server.line(lambda line: line["event"] == "request" and line.get("request_id") == identifier)
     log = "".join(world.server.written).lower()
     assert log.count('"route": "/mcp"') > 3
-    assert not [word for word in ("planted", "euros", "howell", "quagga", "plum") if word in log]
+    assert not [word for word in ("planted", "euros", "howell", "quagga", "plum9") if word in log]
 
 
 # Over stdio

@@ -491,6 +491,8 @@ def test_nothing_of_questions_answers_or_documents_is_in_the_log(world):
     with pytest.raises(openai.NotFoundError) as missing:
         ask(world, model="plantedtext x")
     assert "planted" not in str(missing.value)
+    last = missing.value.response.headers["x-request-id"]
+    world.server.line(lambda line: line["event"] == "request" and line.get("request_id") == last)
     log = "".join(world.server.written).lower()
     assert log.count('"event": "request"') > 3
     assert not [word for word in ("planted", "euros", "howell", "zebra") if word in log]

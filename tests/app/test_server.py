@@ -39,10 +39,9 @@ def in_progress(client: httpx.Client, job: str) -> dict:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_ingest_that_the_end_of_the_process_interrupts_goes_on_at_the_next_start(start, how):
-    server = start()
+    server = start(module="tests.app.held")
     accepted = server.client.post("/documents?wait=0", json={"text": TEXT}).json()
-    before = in_progress(server.client, accepted["job"])
-    assert before["status"] == "running", "the document is too small for this test"
+    assert in_progress(server.client, accepted["job"])["status"] == "running"
     server.stop(how)
     stopped = [line for line in server.log if line["event"] == "stopped"]
     assert len(stopped) == (1 if how is signal.SIGTERM else 0)

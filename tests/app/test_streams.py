@@ -133,13 +133,22 @@ def test_silence_is_filled_with_comments_and_events_arrive_while_the_next_is_to_
         assert [each.name for each in found if isinstance(each, Event)][-1] == "done"
 
 
-def test_a_client_that_leaves_a_stream_stops_its_work_and_is_no_error(gated, caplog):
+@pytest.fixture
+def left(monkeypatch):
+    """Set once the service knows that a client has left."""
+    left = threading.Event()
+    monkeypatch.setattr(Channel, "close", lambda channel, close=Channel.close: (close(channel), left.set()))
+    return left
+
+
+def test_a_client_that_leaves_a_stream_stops_its_work_and_is_no_error(gated, left, caplog):
     client, encoder, app, _ = gated
     caplog.set_level(logging.INFO, logger="lectern")
     with client.stream("POST", "/summarize", json={"text": LONG, "stream": True}) as reply:
         assert next(each for each in events(reply.iter_lines()) if isinstance(each, Event)).name == "progress"
         assert app.state.lectern.desk.taken == 1
     assert encoder.entered.acquire(timeout=20)
+    assert left.wait(20)
     # One batch of sentences is under way: it is finished, and no other is begun.
     encoder.go.release(1_000)
     until(lambda: app.state.lectern.desk.taken == 0)
@@ -148,10 +157,9 @@ def test_a_client_that_leaves_a_stream_stops_its_work_and_is_no_error(gated, cap
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def test_a_client_that_leaves_before_its_turn_frees_its_thread_without_any_work(gated, monkeypatch):
+def test_a_client_that_leaves_before_its_turn_frees_its_thread_without_any_work(gated, left, monkeypatch):
     client, _, app, _ = gated
-    left, worked = threading.Event(), []
-    monkeypatch.setattr(Channel, "close", lambda channel, close=Channel.close: (close(channel), left.set()))
+    worked = []
     monkeypatch.setattr(app.state.lectern.finder, "find", lambda *_, **__: worked.append(1) or [])
     lectern = app.state.lectern
     hold = threading.Event()
@@ -191,6 +199,7 @@ def test_a_job_can_be_followed_to_its_end(client):
 def test_a_job_is_followed_from_where_the_client_was(gated):
     client, encoder, _, _ = gated
     job = client.post("/summarize", json={"text": LONG, "wait": 0}).json()["job"]
+    assert encoder.entered.acquire(timeout=20)  # what it says before its first batch is said
     with client.stream("GET", f"/jobs/{job}/events") as reply:
         found = (each for each in events(reply.iter_lines()) if isinstance(each, Event))
         first = next(each for each in found if each.data["status"] == "running")

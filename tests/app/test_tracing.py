@@ -14,7 +14,7 @@ from tests.app.served import Server
 
 trace_service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
-SECRET = "zqxj"
+SECRET = "zq9xj"  # no id has a 9
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

@@ -16,7 +16,7 @@ from tests.chaos.world import World
 
 WRITERS, SEARCHERS = 3, 1
 LONGEST = 0.8  # seconds until a kill at a random moment
-PATIENCE = 4.0  # seconds until a point that was not passed is given up: then it is killed all the same
+PATIENCE = 60.0  # seconds until a point that was not passed is given up: far more than a slow machine needs to pass it
 ANY_MOMENT, STARTING = "a random moment", "while it starts"
 KILLED = -9
 

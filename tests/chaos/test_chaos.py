@@ -17,7 +17,7 @@ import pytest
 from retriever.store import schema
 from retriever.store.backup import verify
 from tests.app.served import Server
-from tests.app.test_adapting import TOWNS, questions, town
+from tests.app.test_adapting import BUDGET, TOWNS, ended, fill, questions
 from tests.chaos.crowd import crowd
 from tests.chaos.nursery import Nursery, nursery
 from tests.chaos.points import ADAPTING, ADAPTING_FULLY, BACKING_UP, MIGRATING, REINDEXING, RESTORING, SERVING
@@ -99,27 +99,28 @@ def test_a_kill_during_a_backup_or_restore_leaves_what_was_there(
 def test_a_kill_during_an_adaptation_costs_no_document_and_the_next_start_ends_it_once(
     nest: Nursery, tmp_path: Path
 ) -> None:
-    (tmp_path / "towns").mkdir()
-    for name in TOWNS:
-        (tmp_path / "towns" / f"{name}.md").write_text(town(name))
     asked = tmp_path / "asked.jsonl"
     asked.write_text("".join(json.dumps(one) + "\n" for one in questions()))
     filled = tmp_path / "filled"
-    assert nest.run(["ingest", str(tmp_path / "towns"), "--data", str(filled)], log=tmp_path / "log").wait() == 0
+    server = nest.serve(filled, log=tmp_path / "log")
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+        fill(client, "default")
+    server.kill()
+    server.wait()
     for number, point in enumerate([*ADAPTING, *ADAPTING_FULLY]):
         data = tmp_path / str(number)
         shutil.copytree(filled, data)
-        command = ["adapt", "--budget-seconds", "20", "--questions", str(asked), "--data", str(data)]
+        command = ["adapt", "--budget-seconds", str(BUDGET), "--questions", str(asked), "--data", str(data)]
         command += ["--mode", "full"] if point in ADAPTING_FULLY else []
         assert nest.run(command, log=tmp_path / f"adapt.{number}", point=point).wait() == KILLED
         server = nest.serve(data, log=tmp_path / f"serve.{number}")
         with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
             [job] = [each for each in client.get("/jobs").json()["jobs"] if each["kind"] == "adapt"]
-            ended = client.get(f"/jobs/{job['id']}", params={"wait": 60}).json()
-            assert (ended["status"], ended["result"]["promoted"]) == ("succeeded", True), point
+            over = ended(client, job["id"])
+            assert (over["status"], over["result"]["promoted"]) == ("succeeded", True), point
             assert client.get("/collections/default").json()["documents"] == len(TOWNS)
             found = client.post("/search", json={"query": "Ashham wharf", "mode": "dense", "top_k": 100}).json()
-            assert (found["model"]["retriever"], len(found["hits"])) == (ended["result"]["retriever"]["after"], 100)
+            assert (found["model"]["retriever"], len(found["hits"])) == (over["result"]["retriever"]["after"], 100)
             rollback = "/collections/default/adapt/rollback"
             assert [client.post(rollback).status_code for _ in range(2)] == [200, 409]  # promoted once
         server.kill()
@@ -133,7 +134,7 @@ def test_with_the_real_models_an_answer_is_the_same_after_a_kill_in_the_middle_o
     try:
         made = first.client.post("/documents", json={"text": text}).json()
         before = first.client.post("/ask", json=question).json()
-        large = "\n\n".join(f"{text} Berth {n} is {n} metres long." for n in range(400))
+        large = "\n\n".join(f"{text} Berth {n} is {n} metres long." for n in range(4_000))
         taken = first.client.put(f"/documents/{made['id']}", json={"text": large}, params={"wait": 0}).json()
     finally:
         first.stop(signal.SIGKILL)

@@ -110,12 +110,13 @@ def test_wherever_the_room_ends_what_was_accepted_is_indexed_once_there_is_room(
         kept = client.post("/documents", json={"text": TEXT}).json()
         ballast = fill(small_disk, free=free)
         told: dict[str, httpx.Response] = {}
-        for number in range(8):
-            text = f"Common blue{number} boat. {TEXT}"
+        statuses: list[int] = []
+        while len(told) < 8 or (507 not in statuses and len(told) < 40):  # how much one takes is a matter of timing
+            text = f"Common blue{len(told)} boat. {TEXT}"
             told[text] = client.post("/documents", json={"text": text}, params={"wait": 0.2})
-        statuses = [reply.status_code for reply in told.values()]
+            statuses.append(told[text].status_code)
         assert set(statuses) <= {201, 202, 507}
-        assert 507 in statuses or free == 400_000, statuses
+        assert 507 in statuses, statuses
         assert client.get(f"/documents/{kept['id']}/text").json()["text"] == TEXT
         assert client.post("/search", json={"query": "pump number 7", "top_k": 1}).json()["hits"]
         ballast.unlink()

@@ -27,10 +27,16 @@ LIMIT = Settings().max_body_bytes
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed: apt-get install nginx-light")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def reserved() -> socket.socket:
+    """A port that nobody else is given while the socket is open, but for nginx, which says that it shares it."""
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    port.bind(("127.0.0.1", 0))
+    return port
+
+
+def number(port: socket.socket) -> int:
+    return int(port.getsockname()[1])
 
 
 def replaced(text: str, old: str, new: str) -> str:
@@ -44,15 +50,16 @@ class Gateway:
     def __init__(
         self, folder: Path, upstream: str, *, tls: Path | None = None, buffering: bool = False, prefix: str = ""
     ) -> None:
-        self.port, self.tls_port = free_port(), free_port()
+        self._reserved = reserved(), reserved()
+        self.port, self.tls_port = map(number, self._reserved)
         (folder / "lectern").mkdir(parents=True)
         main = replaced((CONFIGURATION / "nginx.conf").read_text(), "server lectern:8000;", f"server {upstream};")
         main = main.replace("/dev/stdout", str(folder / "access.log"))
         (folder / "nginx.conf").write_text(main.replace("worker_processes auto", "daemon off; worker_processes 1"))
         site = (CONFIGURATION / ("tls.conf" if tls else "http.conf")).read_text()
-        site = replaced(site, "listen 8080;", f"listen 127.0.0.1:{self.port};")
+        site = replaced(site, "listen 8080;", f"listen 127.0.0.1:{self.port} reuseport;")
         if tls:
-            site = replaced(site, "listen 8443 ", f"listen 127.0.0.1:{self.tls_port} ")
+            site = replaced(site, "listen 8443 ", f"listen 127.0.0.1:{self.tls_port} reuseport ")
             site = site.replace("/etc/nginx/tls", str(tls))
         (folder / "lectern" / "site.conf").write_text(site)
         proxy = (CONFIGURATION / "proxy.conf").read_text()
@@ -84,6 +91,8 @@ class Gateway:
         self.client.close()
         self.process.terminate()
         self.process.communicate(timeout=20)
+        for port in self._reserved:
+            port.close()
 
 
 class Scripted(BaseHTTPRequestHandler):
@@ -248,11 +257,12 @@ def test_an_answer_is_streamed_through_the_gateway(served: Gateway) -> None:
 
 
 def test_a_service_that_is_away_is_busy_in_the_service_s_own_words(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, f"127.0.0.1:{free_port()}")
-    try:
-        reply = gateway.client.post("/ask", json={"question": "Why?"}, headers={"X-Request-ID": "away"})
-    finally:
-        gateway.close()
+    with reserved() as away:  # and nobody listens
+        gateway = Gateway(tmp_path, f"127.0.0.1:{number(away)}")
+        try:
+            reply = gateway.client.post("/ask", json={"question": "Why?"}, headers={"X-Request-ID": "away"})
+        finally:
+            gateway.close()
     assert (reply.status_code, reply.json()["code"], reply.json()["request_id"]) == (503, "busy", "away")
     assert reply.headers["Retry-After"] == "5"
     assert reply.headers["Content-Type"] == "application/problem+json"
@@ -276,12 +286,13 @@ def test_with_tls_the_mounted_certificate_is_shown_and_plain_http_redirects(tmp_
     make += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     make += ["-keyout", str(tls / "tls.key"), "-out", str(tls / "tls.crt")]
     subprocess.run(make, check=True, capture_output=True, timeout=60)
-    gateway = Gateway(tmp_path / "gateway", f"127.0.0.1:{free_port()}", tls=tls)
-    try:
-        moved = gateway.client.post("/ask?x=1", json={})
-        context = ssl.create_default_context(cafile=str(tls / "tls.crt"))
-        secure = httpx.get(f"https://127.0.0.1:{gateway.tls_port}/livez", verify=context, trust_env=False)
-    finally:
-        gateway.close()
+    with reserved() as away:
+        gateway = Gateway(tmp_path / "gateway", f"127.0.0.1:{number(away)}", tls=tls)
+        try:
+            moved = gateway.client.post("/ask?x=1", json={})
+            context = ssl.create_default_context(cafile=str(tls / "tls.crt"))
+            secure = httpx.get(f"https://127.0.0.1:{gateway.tls_port}/livez", verify=context, trust_env=False)
+        finally:
+            gateway.close()
     assert (moved.status_code, moved.headers["Location"]) == (308, "https://127.0.0.1/ask?x=1")
     assert secure.status_code == 503  # nothing is behind it, but the handshake held
