@@ -3,6 +3,7 @@
 N sentences, D dimension of a vector, B batch, L length of a segment, W width
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -96,15 +97,15 @@ def load_salience(encoder: str, path: Path | None = None) -> "CentralitySalience
 
 
 class TransformerXLSalience:
-    """The trained salience as the service uses it. Documents of a table are read one after the other, each afresh;
-    how near they are to a query is compared over all of them.
+    """The trained salience as the service uses it: the mean of what some networks say. Documents of a table are read
+    one after the other, each afresh; how near they are to a query is compared over all of them.
 
     A share of the untrained salience is added: what few documents could teach, an opening can correct, or what the
     reader says of a query where there is one.
     """
 
-    def __init__(self, network: SalienceNetwork, *, name: str) -> None:
-        self._network = network.eval()
+    def __init__(self, networks: Sequence[SalienceNetwork], *, name: str) -> None:
+        self._networks = [network.eval() for network in networks]
         self._untrained = CentralitySalience()
         self._asked = CentralitySalience(weights=ASKED_WEIGHTS)
         self.name = name
@@ -119,14 +120,16 @@ class TransformerXLSalience:
         if manifest.get("architecture") != "transformer-xl-salience":
             raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'transformer-xl-salience'")
         with torch.device("meta"):
-            network = SalienceNetwork(SalienceShape(**manifest["shape"]))
+            shape = SalienceShape(**manifest["shape"])
+            networks = [SalienceNetwork(shape) for _ in manifest["recipes"]]
+        together = nn.ModuleList(networks)
         state = {name: tensor.float() for name, tensor in load(data).items()}
         try:
-            network.load_state_dict(state, assign=True)
+            together.load_state_dict(state, assign=True)
         except RuntimeError as error:
             raise UnsupportedModel("the salience weights are of another Lectern: its features are others") from error
-        network.requires_grad_(False)
-        return cls(network, name=f"{manifest['name']}@{manifest['sha256'][:12]}")
+        together.requires_grad_(False)
+        return cls(networks, name=f"{manifest['name']}@{manifest['sha256'][:12]}")
 
     def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
         """Log-odds [N] of the sentences, comparable within a document and, about, between documents."""
@@ -145,12 +148,11 @@ class TransformerXLSalience:
 
     def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None) -> Floats:
         features = np.concatenate([static_features(table), asked], axis=1)
-        direction = torch.zeros(1, self._network.shape.dimension)
+        direction = torch.zeros(1, table.vectors.shape[1])
         if query is not None:
             direction = torch.from_numpy(np.asarray(query.vector, dtype=np.float32))[None]
+        vectors, known = torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None]
         with torch.inference_mode():
-            logits = read_all(
-                self._network, torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None], direction
-            )
-        scores: Floats = logits[0].numpy()
+            logits = torch.stack([read_all(network, vectors, known, direction)[0] for network in self._networks])
+        scores: Floats = logits.mean(0).numpy()
         return scores

@@ -92,7 +92,7 @@ def test_features_tell_who_began_a_dialogue_and_who_answers_for_the_first_time()
 
 def test_one_document_is_scored_the_same_alone_and_behind_another() -> None:
     vectors = unit(30, seed=2)
-    model = TransformerXLSalience(network(), name="x")
+    model = TransformerXLSalience([network()], name="x")
     both = model.score(table(vectors, documents=[0] * 13 + [1] * 17))
     first = table(vectors[:13])
     np.testing.assert_allclose(both[:13], model.score(first), atol=1e-5)
@@ -115,17 +115,37 @@ def test_what_was_read_before_changes_what_comes_after_and_not_the_reverse() -> 
 
 def test_a_query_changes_the_scores() -> None:
     made = table(unit(10, seed=4))
-    model = TransformerXLSalience(network(), name="x")
+    model = TransformerXLSalience([network()], name="x")
     query = about(made.vectors[3], 10)
     assert not np.allclose(model.score(made, query), model.score(made))
 
 
-def test_weights_that_were_trained_on_other_features_are_refused_by_name(tmp_path: Path) -> None:
-    state = {name: tensor.bfloat16() for name, tensor in network().state_dict().items()}
-    state["shortcut.weight"] = state["shortcut.weight"][:, :-1].clone()
+def test_several_networks_say_what_they_say_on_the_mean(tmp_path: Path) -> None:
+    made = table(unit(30, seed=2))
+    alone = [TransformerXLSalience([network(seed)], name="x").score(made) for seed in (0, 1)]
+    assert not np.allclose(*alone, atol=0.05)
+    write_weights(tmp_path, "salience", states(network(0), network(1)), manifest(networks=2))
+    np.testing.assert_allclose(TransformerXLSalience.load(tmp_path).score(made), np.mean(alone, axis=0), atol=0.05)
+
+
+def states(*networks: SalienceNetwork) -> dict[str, torch.Tensor]:
+    return {
+        f"{number}.{name}": tensor.bfloat16()
+        for number, one in enumerate(networks)
+        for name, tensor in one.state_dict().items()
+    }
+
+
+def manifest(*, networks: int) -> dict[str, object]:
     shape = {field: getattr(SHAPE, field) for field in SHAPE.__dataclass_fields__}
-    manifest = {"name": "s", "architecture": "transformer-xl-salience", "file": "s.safetensors", "shape": shape}
-    write_weights(tmp_path, "salience", state, manifest)
+    made = {"name": "s", "architecture": "transformer-xl-salience", "file": "s.safetensors", "shape": shape}
+    return {**made, "encoder": "e@1", "recipes": [{}] * networks}
+
+
+def test_weights_that_were_trained_on_other_features_are_refused_by_name(tmp_path: Path) -> None:
+    state = states(network())
+    state["0.shortcut.weight"] = state["0.shortcut.weight"][:, :-1].clone()
+    write_weights(tmp_path, "salience", state, manifest(networks=1))
     with pytest.raises(UnsupportedModel, match="another Lectern"):
         TransformerXLSalience.load(tmp_path)
 
@@ -133,14 +153,10 @@ def test_weights_that_were_trained_on_other_features_are_refused_by_name(tmp_pat
 def test_weights_are_loaded_only_when_they_are_those_of_the_manifest(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match=r"salience\.json"):
         TransformerXLSalience.load(tmp_path)
-    state = {name: tensor.bfloat16() for name, tensor in network().state_dict().items()}
-    shape = {field: getattr(SHAPE, field) for field in SHAPE.__dataclass_fields__}
-    manifest = {"name": "s", "architecture": "transformer-xl-salience", "file": "s.safetensors", "shape": shape}
-    manifest["encoder"] = "e@1"
-    write_weights(tmp_path, "salience", state, manifest)
+    write_weights(tmp_path, "salience", states(network()), manifest(networks=1))
     loaded = TransformerXLSalience.load(tmp_path)
     made = table(unit(9, seed=5))
-    expected = TransformerXLSalience(network(), name="x").score(made)
+    expected = TransformerXLSalience([network()], name="x").score(made)
     np.testing.assert_allclose(loaded.score(made), expected, atol=0.05)
     assert loaded.name.startswith("s@")
     assert load_salience("e@1", tmp_path).name == loaded.name
