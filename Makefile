@@ -8,6 +8,7 @@
 # make bench-reading   F1 over passages read, and over the length of a text that is read whole
 # make bench-collection   what the retriever is worth to answers from many documents together
 # make bench-summaries   whether summaries that are asked for answer, and what a whole book costs
+# make bench-perplexity  what a longer memory is worth to the language model
 # make bench-adaptation   what adapting is worth to the real questions of collections, ten minutes each at most
 # make lock    hashes of all that the image installs -> requirements.lock, deploy/tools.lock
 # make licences  the licences of that -> LICENCES.md
@@ -38,7 +39,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading bench-adaptation bench-collection bench-summaries security chaos hostile fuzz memory eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading bench-adaptation bench-collection bench-summaries bench-perplexity security chaos hostile fuzz memory eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -99,6 +100,9 @@ bench-reading: $(VENV)/.installed-dev
 bench-summaries: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.asked_summaries --data $(DATA) $(BENCH_ARGS)
 	$(FAST) $(BIN)/python -m bench.long_summaries --data $(DATA)
+
+bench-perplexity: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m bench.perplexity --data $(DATA)
 
 bench-collection: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.collection --data $(DATA) $(BENCH_ARGS)
