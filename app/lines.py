@@ -144,6 +144,7 @@ def _with_abstract(lines: list[Line], text: str) -> list[Line]:
             [line.section for line in lines],
             [line.words for line in lines],
             [line.first for line in lines],
+            [line.text if line.speaker is None else "" for line in lines],
             opening=text.lstrip().partition("\n")[0],
         )
     )

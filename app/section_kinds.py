@@ -39,6 +39,12 @@ _KINDS: tuple[tuple[SectionKind, re.Pattern[str]], ...] = (
         ),
     ),
 )
+_SAYS_WHAT_IT_DOES = re.compile(
+    r"\b(this|the present) (paper|article|report|study|work|thesis|chapter|note)\b"
+    r"|\bwe (present|propose|describe|introduce|show|investigate|report|study|develop|address|explore|examine)\b"
+    r"|本文|本研究|本报告",
+    re.I,
+)
 
 
 def kind_of(path: Sequence[str]) -> SectionKind:
@@ -56,21 +62,27 @@ def abstract_rows(
     sections: Sequence[int],
     words: Sequence[int],
     first: Sequence[bool],
+    texts: Sequence[str],
     *,
     opening: str,
 ) -> Iterator[int]:
-    """Which sentences [N] of a document are of an abstract, by the kinds [N] of their sections and the words [N] they
-    have; `first` [N] begin a paragraph, `opening` is the first line of the text.
+    """Which sentences [N] of a document are of an abstract, by the kinds [N] of their sections, the words [N] they have
+    and what they say; `first` [N] begin a paragraph, `opening` is the first line of the text.
 
     A paper's text is often without some of its headings. So what begins with "Abstract" is one though nothing else in
-    the text is a heading; and of a section that goes on after its abstract, that is the first paragraph.
+    the text is a heading, and so is a first paragraph that says what the paper does; and of a section that goes on
+    after its abstract, that is the first paragraph.
     """
     rows = [list(group) for _, group in groupby(range(len(sections)), key=lambda row: sections[row])]
     found = [part for part in rows if kinds[part[0]] == SectionKind.ABSTRACT]
-    if not found and kind_of([opening]) == SectionKind.ABSTRACT:
-        found = rows[:1]
-    for part in found:
-        yield from part[: _abstract_length([words[row] for row in part], [first[row] for row in part])]
+    for part in found or rows[:1]:
+        length = _abstract_length([words[row] for row in part], [first[row] for row in part])
+        abstract = part[:length]
+        whole = length == len(part) or first[part[length]]  # paragraphs
+        fits = whole and LEAST_ABSTRACT <= sum(words[row] for row in abstract) <= ABSTRACT_WORDS
+        by_heading = found or kind_of([opening]) == SectionKind.ABSTRACT
+        if by_heading or (fits and any(_SAYS_WHAT_IT_DOES.search(texts[row]) for row in abstract)):
+            yield from abstract
 
 
 def _abstract_length(words: Sequence[int], first: Sequence[bool]) -> int:

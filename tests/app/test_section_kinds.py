@@ -1,5 +1,7 @@
 """What headings say about the sections under them."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.lines import Line, lines_of, table_of
@@ -7,6 +9,7 @@ from app.section_kinds import ABSTRACT_WORDS, kind_of
 from app.sources import SourceText
 from model.sentence_table import SectionKind, static_features
 from retriever.parsing import parse_text
+from retriever.parsing.dialogue import find_turns
 from tests.fakes import HashingEncoder
 
 
@@ -88,6 +91,18 @@ def test_a_text_without_other_headings_has_an_abstract_if_it_begins_with_the_wor
     found = plain(f"Abstract\n\n{ABOUT}\n\n{METHOD}")
     assert [line.text for line in found if line.kind == SectionKind.ABSTRACT] == [line.text for line in found[:10]]
     assert not any(line.kind == SectionKind.ABSTRACT for line in plain(f"{ABOUT}\n\n{METHOD}"))
+
+
+def test_a_first_paragraph_that_says_what_the_paper_does_is_its_abstract() -> None:
+    about = "This paper describes how we measured the tides of a small bay. " + ABOUT
+    found = plain(f"{about}\n\n{METHOD}")
+    assert [line.text for line in found if line.kind == SectionKind.ABSTRACT] == [line.text for line in found[:11]]
+    assert not any(line.kind == SectionKind.ABSTRACT for line in plain(f"This paper is short.\n\n{METHOD}"))
+    text = "\n".join(f"{name}: {about}" for name in ("Ann", "Bo", "Ann", "Bo"))
+    document = replace(parse_text(text), turns=find_turns(text))
+    spoken = lines_of(0, SourceText(document_id=None, title=None, version="", document=document))
+    assert spoken[0].speaker == "Ann"
+    assert not any(line.kind == SectionKind.ABSTRACT for line in spoken)
 
 
 def test_a_sentence_of_the_words_that_the_document_is_full_of_is_central() -> None:
