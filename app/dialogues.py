@@ -6,15 +6,19 @@ from itertools import groupby
 
 from app.lines import Line
 
+# The whole label: a "Staff Sergeant Hill" and an "Assistant Secretary" hold such words too, and help nobody.
 _HELPERS = re.compile(
-    r"(?i)\b(agent|support|advis[oe]r|representative|rep|assistant|operator|helpdesk|help desk|csr|staff|technician)\b"
+    r"(?i)[#@]?(?:(?:the|customer|client|technical|tech|it|product|account|billing|sales|support|service|care|"
+    r"help ?desk|call cent(?:er|re)|senior|online|phone|live|chat|virtual|digital|ai|human) ){0,4}"
+    r"(?:agent|support|advis[oe]r|representative|rep|assistant|operator|help ?desk|csr|staff|technician)"
+    r"(?:[ _-]?#?\d{1,4}|[ _-][a-z])?(?: ?[(\[][^()\[\]]{1,60}[)\]])?#?"
 )
 STAGES = ("Problem", "Steps", "Outcome")
 
 
 def is_support(speakers: set[str]) -> bool:
     """Whether these are the speakers of a support dialogue: some are named as helpers, and somebody else asks."""
-    helpers = {speaker for speaker in speakers if _HELPERS.search(speaker)}
+    helpers = {speaker for speaker in speakers if _HELPERS.fullmatch(speaker)}
     return bool(helpers) and len(speakers) > len(helpers)
 
 
@@ -25,7 +29,7 @@ def stages_of(lines: Sequence[Line]) -> list[str]:
     or asks. A dialogue that ends right there has no steps between.
     """
     turns = [(speaker, len(list(own))) for speaker, own in groupby(line.speaker for line in lines)]
-    helping = [place for place, (speaker, _) in enumerate(turns) if speaker is not None and _HELPERS.search(speaker)]
+    helping = [place for place, (speaker, _) in enumerate(turns) if speaker is not None and _HELPERS.fullmatch(speaker)]
     if not helping:
         return [STAGES[0]] * len(lines)
     first = helping[1] if len(helping) > 2 else helping[0]

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from app import metrics
 from app.errors import QueueFull, ShuttingDown
-from model.sentence_table import Query, SentenceTable
+from model.sentence_table import Query, SentenceTable, Turn, at_once
 from model.types import Reading
 
 Lane = Literal["interactive", "bulk"]
@@ -82,8 +83,8 @@ class SalienceModel(Protocol):
     def name(self) -> str:
         """What the reply shows as the summarizer."""
 
-    def score(self, table: SentenceTable, query: Query | None = None) -> Vectors:
-        """Log-odds [N] of the sentences."""
+    def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Vectors:
+        """Log-odds [N] of the sentences; `turn` carries out each step."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -357,9 +358,11 @@ class LaneSalience:
         """Name and hash of the weights."""
         return self._salience.name
 
-    def score(self, table: SentenceTable, query: Query | None = None) -> Vectors:
-        """Log-odds [N] of the sentences; ten thousand take about half a second."""
-        work = _Call(call=lambda: self._salience.score(table, query))
+    def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Vectors:
+        """Log-odds [N] of the sentences. Ten thousand take seconds, in steps of some milliseconds that wait each."""
+        return self._salience.score(table, query, turn=lambda step: turn(partial(self._wait, step)))
+
+    def _wait(self, step: Callable[[], Any]) -> Any:
+        work = _Call(call=step)
         self._inference.submit(work, self._lane)
-        scores: Vectors = work.future.result()
-        return scores
+        return work.future.result()

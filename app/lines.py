@@ -3,11 +3,12 @@
 import hashlib
 import math
 import re
+import zlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,9 @@ from retriever.units import sentences_of
 
 UNIT = "sentences"  # what `progress` counts
 BATCH = 128  # sentences encoded between two reports of progress, about a second on two cores
+SMALLEST_BLOCK = 32  # sentences whose vectors are kept together, at least; a section of so many has blocks of its own
+USUAL_BLOCK = 48  # more of them on the mean, of a large section
+SECTIONS_IN_BLOCK = 4  # more of them on the mean, of small ones
 
 Progress = Callable[[int, int, str], None]
 
@@ -41,6 +45,13 @@ class Encoder(Protocol):
     @property
     def dimension(self) -> int:
         """The length of a vector."""
+
+    @property
+    def longest(self) -> int:
+        """Word pieces of a text up to which it is read whole."""
+
+    def count_word_pieces(self, texts: Sequence[str], /) -> list[int]:
+        """Word pieces of each text."""
 
     def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """Unit rows [N, D]."""
@@ -112,15 +123,17 @@ def lines_of(place: int, source: SourceText) -> list[Line]:
     for sentence in (sentence for sentence, passed in zip(sentences, good, strict=True) if passed):
         at = bisect_right(turns, sentence.start, key=lambda turn: turn.start) - 1
         spoken = at >= 0 and sentence.start < turns[at].end
-        said = one_line(text[max(sentence.start, begun[at]) if spoken else sentence.start : sentence.end])
+        start = max(sentence.start, begun[at]) if spoken else sentence.start
+        said = one_line(text[start : sentence.end])
         if not said:
             continue  # a label alone
+        start = sentence.end - len(text[start : sentence.end].lstrip())
         words = count_words(said)
         section = bisect_right(section_starts, sentence.start) - 1
         lines.append(
             Line(
                 source=place,
-                start=sentence.start,
+                start=start,
                 end=sentence.end,
                 text=said,
                 words=words,
@@ -181,7 +194,7 @@ def encode_lines(
         for block in own:
             found = known.get(block.digest)
             if found is None or found.shape != (len(block.lines), encoder.dimension):
-                found = encoder.encode_passages([line.text for line in block.lines]).astype(np.float16)
+                found = _encode(encoder, [line.text for line in block.lines]).astype(np.float16)
                 if document_id is not None:
                     shelf.put(document_id, block.digest, found)
                 metrics.SENTENCE_VECTORS.labels("encoded").inc(len(found))
@@ -195,23 +208,53 @@ def encode_lines(
     return vectors
 
 
+def _encode(encoder: Encoder, texts: Sequence[str]) -> Floats:
+    """Unit vectors [N, D]: of a sentence that is longer than the encoder reads, the mean of its pieces'."""
+    pieces = [list(_readable(encoder, text)) for text in texts]
+    vectors = encoder.encode_passages([piece for own in pieces for piece in own])
+    if len(vectors) == len(texts):
+        return vectors
+    sums = np.add.reduceat(vectors, [0, *accumulate(len(own) for own in pieces)][:-1])
+    means: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return means
+
+
+def _readable(encoder: Encoder, text: str) -> Iterator[str]:
+    """A sentence, cut in halves until the encoder reads each whole. A word piece has a character or more."""
+    if len(text) <= encoder.longest or encoder.count_word_pieces([text])[0] <= encoder.longest:
+        yield text
+        return
+    middle = len(text) // 2
+    cut = text.find(" ", middle, middle + encoder.longest // 4) + 1 or middle
+    yield from _readable(encoder, text[:cut])
+    yield from _readable(encoder, text[cut:])
+
+
 def _blocks_of(documents: Sequence[str | None], lines: Sequence[Line]) -> Iterator[_Block]:
-    """The lines in order; small sections of a document share a block, a large one has several."""
+    """The lines in order, cut by what they say: an edit changes the blocks around it, and no others.
+
+    Blocks end with a large section, and else after a line whose hash says so (content-defined chunking, as in LBFS:
+    Muthitacharoen et al. 2001), more often between small sections than inside one.
+    """
     for place, group in groupby(lines, key=lambda line: line.source):
         waiting: list[Line] = []
+        before = 0  # lines of the section before
         for _, section in groupby(group, key=lambda line: line.section):
             own = list(section)
-            if len(waiting) + len(own) > BATCH or len(own) > BATCH // 8:
-                yield from _block(documents[place], waiting)
-                waiting = []
-            while len(own) > BATCH:
-                yield from _block(documents[place], own[:BATCH])
-                own = own[BATCH:]
-            waiting += own
-            if len(own) > BATCH // 8:
-                yield from _block(documents[place], waiting)
-                waiting = []
+            for number, line in enumerate(own):
+                large = number == 0 and max(before, len(own)) >= SMALLEST_BLOCK
+                usual = SECTIONS_IN_BLOCK if number == 0 else USUAL_BLOCK
+                ended = len(waiting) >= SMALLEST_BLOCK and _hash(waiting[-1]) % usual == 0
+                if waiting and (large or ended or len(waiting) == BATCH):
+                    yield from _block(documents[place], waiting)
+                    waiting = []
+                waiting.append(line)
+            before = len(own)
         yield from _block(documents[place], waiting)
+
+
+def _hash(line: Line) -> int:
+    return zlib.crc32(line.text.encode("utf-8", "surrogatepass"))
 
 
 def _block(document_id: str | None, lines: Sequence[Line]) -> Iterator[_Block]:

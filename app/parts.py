@@ -12,9 +12,10 @@ from app.dialogues import is_support, stages_of
 from app.lines import Line, lines_of
 from app.outlining import Definition, definitions_of
 from app.sources import SourceText
+from retriever.parsing.dialogue import with_turns
 from retriever.types import Kind
 
-MOST_PARTS = 40  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
+MOST_PARTS = 60  # parts of a document by sections that still read as an overview: a novel's chapters, not its scenes
 FEWEST_UNTITLED = 50  # words before a first heading that make a part
 
 
@@ -28,8 +29,12 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """A document as it is summarized: its lines, and for source code the definitions that they show."""
+    """A document as it is summarized: its lines, and for source code the definitions that they show.
 
+    `source` is without turns where nobody is to have spoken.
+    """
+
+    source: SourceText
     kind: Kind
     lines: Sequence[Line]
     definitions: Sequence[Definition]
@@ -41,18 +46,22 @@ def read_lines(place: int, source: SourceText, asked: Literal["auto", "prose", "
     if kind == "code" and source.document.kind == "code":
         definitions = definitions_of(place, source)
         if definitions:
-            return Read(kind="code", lines=[one.line for one in definitions], definitions=definitions)
+            lines = [one.line for one in definitions]
+            return Read(source=source, kind="code", lines=lines, definitions=definitions)
+    if asked == "dialogue":
+        source = replace(source, document=with_turns(source.document, certain=True))
     if kind == "prose" and source.document.turns:
         source = replace(source, document=replace(source.document, turns=()))
-    return Read(kind="prose" if kind == "code" else kind, lines=lines_of(place, source), definitions=())
+    kind = "prose" if kind == "code" else kind
+    return Read(source=source, kind=kind, lines=lines_of(place, source), definitions=())
 
 
 def parts_of(sources: Sequence[SourceText], read: Sequence[Read]) -> list[Part]:
     """The parts of each document that have something to select.
 
-    A file of source code is one part, a support dialogue has the problem, the steps and the outcome, and everything
-    else its sections at the depth that reads as chapters. A few words before the first heading, such as a motto, are no
-    part of their own.
+    A file of source code is one part, a support dialogue without chapters has the problem, the steps and the outcome,
+    and everything else its sections at the depth that reads as chapters. A few words before the first heading, such as
+    a motto, are no part of their own.
     """
     groups: list[Part] = []
     at = 0
@@ -61,7 +70,7 @@ def parts_of(sources: Sequence[SourceText], read: Sequence[Read]) -> list[Part]:
         at += len(own)
         if one.kind == "code":
             titles: Sequence[str | None] = [source.title] * len(own)
-        elif one.kind == "dialogue" and is_support({line.speaker for line in one.lines if line.speaker}):
+        elif one.kind == "dialogue" and _has_stages(source, one.lines):
             titles = stages_of(one.lines)
         else:
             groups += _chapters(source, one.lines, own)
@@ -69,6 +78,12 @@ def parts_of(sources: Sequence[SourceText], read: Sequence[Read]) -> list[Part]:
         for title, pairs in groupby(zip(titles, own, strict=True), key=lambda pair: pair[0]):
             groups.append(Part(title=title, members=[place for _, place in pairs]))
     return groups
+
+
+def _has_stages(source: SourceText, lines: Sequence[Line]) -> bool:
+    """Whether this is one support dialogue: headings divide it already, but a single one is its title."""
+    headings = {section.path for section in source.document.sections if section.path}
+    return len(headings) < 2 and is_support({line.speaker for line in lines if line.speaker})
 
 
 def _chapters(source: SourceText, lines: Sequence[Line], own: Sequence[int]) -> Iterator[Part]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from retriever.parsing.plain import end_of_book
 from retriever.sentences import Sentence
 from retriever.types import ParsedDocument
 
@@ -40,9 +41,11 @@ def one_line(text: str) -> str:
 def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> list[bool]:
     """For each sentence of the document whether it can stand in a summary, exact repetitions left out.
 
-    Where almost nothing passes, as in a list or a poem without punctuation, whatever has a few words does.
+    Where almost nothing passes, as in a list or a poem without punctuation, whatever has a few words does. None of the
+    licence behind a book of Project Gutenberg ever does.
     """
-    lines = [one_line(document.text[sentence.start : sentence.end]) for sentence in sentences]
+    end = end_of_book(document.text)
+    lines = [one_line(document.text[each.start : each.end]) for each in sentences if each.start < end]
     titles = {title.casefold() for section in document.sections for title in section.path}
     counted = Counter(line.casefold() for line in lines)
     capitals, marks = _begins_with_capitals(lines), _ends_with_marks(lines)
@@ -58,7 +61,7 @@ def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> lis
         passed = [count_words(line) >= FEWEST_WORDS and _letters(line) > 0.4 for line in lines]
     if not any(passed):
         passed = [any(map(str.isalnum, line)) for line in lines]
-    return _first_of_each(lines, passed)
+    return _first_of_each(lines, passed) + [False] * (len(sentences) - len(lines))
 
 
 def _is_prose(line: str) -> bool:

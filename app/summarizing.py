@@ -4,9 +4,11 @@ Every sentence of the source is encoded and scored, however long it is: time gro
 sentence is its place and a half-precision vector.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +33,9 @@ from app.schemas import (
 )
 from app.sources import SourceText, TextParser, resolve, texts
 from app.telemetry import Timer
-from model.sentence_table import Floats, Query
+from model.sentence_table import Floats, Query, Turn
 from model.summarizer import CentralitySalience, probability
+from retriever.errors import NotFound
 from retriever.parsing import parse_text
 from retriever.store import Store
 
@@ -84,21 +87,28 @@ class Summarizing:
 
 @dataclass(frozen=True)
 class _StoreShelf:
-    """The store as the place where vectors of sentences are kept."""
+    """The store as the place where vectors of sentences are kept.
+
+    A document that is deleted while it is summarized was read already: nothing more is kept of it.
+    """
 
     store: Store
     tenant: str
     encoder: str
 
     def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
-        return self.store.sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+        with suppress(NotFound):
+            return self.store.sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+        return {}
 
     def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
         blocks = {digest: vectors}
-        self.store.put_sentence_blocks(self.tenant, document_id, encoder=self.encoder, blocks=blocks)
+        with suppress(NotFound):
+            self.store.put_sentence_blocks(self.tenant, document_id, encoder=self.encoder, blocks=blocks)
 
     def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
-        self.store.keep_sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+        with suppress(NotFound):
+            self.store.keep_sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
 
 
 def summarize_texts(
@@ -113,7 +123,11 @@ def summarize_texts(
 ) -> SummarizeReply:
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer("summarize")
-    read = [read_lines(place, source, request.kind) for place, source in enumerate(sources)]
+    read: list[Read] = []
+    for place, source in enumerate(sources):
+        if read:
+            progress(0, sum(len(one.lines) for one in read), UNIT)  # whoever waits may have gone meanwhile
+        read.append(read_lines(place, source, request.kind))
     lines = [line for one in read for line in one.lines]
     timer.stage("split")
     vectors = encode_lines(encoder, shelf, [source.document_id for source in sources], lines, progress)
@@ -122,14 +136,18 @@ def summarize_texts(
     if request.query is not None:
         query = query_of(encoder, reader, request.query, lines, vectors)
         timer.stage("read")
-        progress(len(lines), len(lines), UNIT)  # whoever waits may have gone meanwhile
-    scores = _score(read, vectors, query, salience)
+
+    def turn(step: Callable[[], Any]) -> Any:
+        progress(len(lines), len(lines), UNIT)
+        return step()
+
+    scores = _score(read, vectors, query, salience, turn)
     progress(len(lines), len(lines), UNIT)
     parts = parts_of(sources, read) if request.format == "sections" else []
     chosen = _choose(request, read, parts, vectors, scores, salience)
     timer.stage("select")
     shown = probability(scores)
-    sentences = [_sentence(sources[lines[place].source], lines[place], float(shown[place])) for place in chosen]
+    sentences = [_sentence(read[lines[place].source].source, lines[place], float(shown[place])) for place in chosen]
     shown_parts = _parts(parts, chosen, sentences)
     return SummarizeReply(
         summary=_written(request, shown_parts, sentences, [lines[place].source for place in chosen]),
@@ -171,10 +189,12 @@ def _choose(
     )
 
 
-def _score(read: Sequence[Read], vectors: NDArray[np.float16], query: Query | None, salience: SalienceModel) -> Floats:
+def _score(
+    read: Sequence[Read], vectors: NDArray[np.float16], query: Query | None, salience: SalienceModel, turn: Turn
+) -> Floats:
     """Salience [N] of all lines: source code by its outline, everything else by the model."""
     lines = [line for one in read for line in one.lines]
-    scores = salience.score(table_of(lines, vectors), query)
+    scores = salience.score(table_of(lines, vectors), query, turn=turn)
     at = 0
     for one in read:
         rows = slice(at, at + len(one.lines))

@@ -3,10 +3,12 @@
 N sentences, D dimension of a vector, B batch, L length of a segment, W width
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,17 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from model.errors import UnsupportedModel
-from model.sentence_table import ASKED, STATIC, Floats, Query, SentenceTable, asked_features, static_features
+from model.sentence_table import (
+    ASKED,
+    STATIC,
+    Floats,
+    Query,
+    SentenceTable,
+    Turn,
+    asked_features,
+    at_once,
+    static_features,
+)
 from model.summarizer import CentralitySalience, Weights
 from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
@@ -74,15 +86,21 @@ class SalienceNetwork(nn.Module):
 
 
 def read_all(
-    network: SalienceNetwork, vectors: Tensor, features: Tensor, query: Tensor, *, dropout: float = 0.0
+    network: SalienceNetwork,
+    vectors: Tensor,
+    features: Tensor,
+    query: Tensor,
+    *,
+    dropout: float = 0.0,
+    turn: Turn = at_once,
 ) -> Tensor:
-    """Logits [B, N] of whole documents, [B, N, ...], segment by segment."""
+    """Logits [B, N] of whole documents, [B, N, ...], segment by segment, each in a turn of its own."""
     logits: list[Tensor] = []
     memory: Memory = ()
     size = network.shape.segment
     for at in range(0, vectors.shape[1], size):
-        part = slice(at, at + size)
-        found, memory = network(vectors[:, part].float(), features[:, part].float(), query, memory, dropout=dropout)
+        part = vectors[:, at : at + size].float(), features[:, at : at + size].float()
+        found, memory = turn(partial(network, *part, query, memory, dropout=dropout))
         logits.append(found)
     return torch.cat(logits, dim=1)
 
@@ -131,7 +149,7 @@ class TransformerXLSalience:
         together.requires_grad_(False)
         return cls(networks, name=f"{manifest['name']}@{manifest['sha256'][:12]}")
 
-    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+    def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Floats:
         """Log-odds [N] of the sentences, comparable within a document and, about, between documents."""
         scores = np.zeros(len(table), dtype=np.float32)
         asked = asked_features(table, query)  # over all documents: a query is about one of them more than about others
@@ -139,20 +157,27 @@ class TransformerXLSalience:
         for start, end in pairwise([*sorted(starts.tolist()), len(table)]):
             rows = slice(start, end)
             part = table.part(start, end)
-            scores[rows] = self._score_document(part, asked[rows], query)
+            scores[rows] = self._score_document(part, asked[rows], query, turn)
             if query is None:
                 scores[rows] += np.float32(UNTRAINED) * self._untrained.score(part)
         if query is not None:
             scores += np.float32(UNTRAINED) * self._asked.score(table, query)
         return scores
 
-    def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None) -> Floats:
+    def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None, turn: Turn) -> Floats:
         features = np.concatenate([static_features(table), asked], axis=1)
         direction = torch.zeros(1, table.vectors.shape[1])
         if query is not None:
             direction = torch.from_numpy(np.asarray(query.vector, dtype=np.float32))[None]
         vectors, known = torch.from_numpy(table.vectors)[None], torch.from_numpy(features)[None]
-        with torch.inference_mode():
-            logits = torch.stack([read_all(network, vectors, known, direction)[0] for network in self._networks])
-        scores: Floats = logits.mean(0).numpy()
+        logits = [
+            read_all(network, vectors, known, direction, turn=lambda step: turn(partial(_infer, step)))[0]
+            for network in self._networks
+        ]
+        scores: Floats = torch.stack(logits).mean(0).numpy()
         return scores
+
+
+def _infer(step: Callable[[], Any]) -> Any:
+    with torch.inference_mode():  # of the thread that carries the step out
+        return step()

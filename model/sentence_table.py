@@ -3,6 +3,7 @@
 N sentences, D dimension of a vector. Nothing here builds an N x N matrix: time and memory grow linearly.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Turn = Callable[[Callable[[], Any]], Any]
+"""Carries out a step of long work and returns what it makes: at once, or in its turn among the work of others."""
 
 STATIC = 35  # features of a sentence without a query
 ASKED = 12  # features of a sentence and a query
@@ -94,6 +97,11 @@ class Query:
             relevance=self.relevance[rows],
             answer=self.answer[rows],
         )
+
+
+def at_once(step: Callable[[], Any]) -> Any:
+    """The turn of work that nobody else waits beside."""
+    return step()
 
 
 def static_features(table: SentenceTable) -> Floats:

@@ -11,7 +11,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.sentence_table import Floats, Query, SentenceTable, centroid_similarity, dot, length_prior, standard
+from model.sentence_table import (
+    Floats,
+    Query,
+    SentenceTable,
+    Turn,
+    at_once,
+    centroid_similarity,
+    dot,
+    length_prior,
+    standard,
+)
 
 DIVERSITY = 1.0  # log-odds lost by a full repetition of a chosen sentence; CONTRIBUTING.md has the measures
 NEAR_DUPLICATE = 0.95  # cosine above which a second sentence says nothing new: rewordings of one fact stay below
@@ -59,8 +69,12 @@ class CentralitySalience:
     def __init__(self, *, weights: Weights = Weights()) -> None:
         self._weights = weights
 
-    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+    def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Floats:
         """Salience [N] in log-odds, higher is better; a query pulls it towards itself."""
+        salience: Floats = turn(lambda: self._score(table, query))
+        return salience
+
+    def _score(self, table: SentenceTable, query: Query | None) -> Floats:
         if len(table) == 0:
             return np.zeros(0, dtype=np.float32)
         mix = self._weights

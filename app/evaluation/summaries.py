@@ -209,8 +209,7 @@ def _our_summary(target: SummaryTarget, row: SummaryRow) -> tuple[list[str], flo
     started = time.perf_counter()
     reply = target.summarize(row.text, words=row.words, query=row.query)
     seconds = time.perf_counter() - started
-    clean = without_speaker if is_transcript(row.text) else str
-    sentences = [" ".join(clean(text).split()) for text, _ in reply]
+    sentences = [" ".join(text.split()) for text, _ in reply]
     kept = trim([salience for _, salience in reply], [count_words(text) for text in sentences], row.words)
     return [sentences[place] for place in kept], seconds
 

@@ -14,7 +14,7 @@ import webvtt
 from webvtt.errors import MalformedCaptionError, MalformedFileError
 
 from retriever.errors import NoText, UnsupportedFormat
-from retriever.parsing.dialogue import with_turns
+from retriever.parsing.dialogue import BEHIND_COLON, with_turns
 from retriever.parsing.limits import Limits
 from retriever.parsing.outline import sections_of
 from retriever.parsing.transcript import Said, written
@@ -25,7 +25,7 @@ MEDIA_TYPES = {"vtt": "text/vtt", "srt": "application/x-subrip"}
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,100})>")
 _TAG = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")  # also SubStation's overrides, which SubRip files carry
 _NEW_SPEAKER = re.compile(r"^(?:-|–|—|>>)\s*(?=\S)")
-_LABELLED = re.compile(r"^(?:\[[^\[\]\n]{1,30}\]|[^\W\d_][^\n:：]{0,40}[:：](?=\s|$))")
+_LABELLED = re.compile(r"^(?:\[[^\[\]\n]{1,30}\]|[^\W\d_][^\n:：]{0,40}(?::(?:$|" + BEHIND_COLON + r")|：))")
 _PAUSE = 2.0  # seconds between cues from which on a paragraph ends, where a sentence has ended
 _SAID_AGAIN = 20  # characters up to which the same cue again is somebody who says so again
 _ENDED = re.compile(r"""[.!?…。！？♪]["'”’)\]]*$""")

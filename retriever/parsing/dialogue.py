@@ -28,11 +28,12 @@ _DATE = r"(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:,[ ]|[ T]))?"
 _STAMP = rf"(?:[\[(]?{_DATE}{_CLOCK}[\])]?{_GAP}(?:[-–—]{_GAP})?)"
 _NAME = r"[^\W_](?:[^\n:：()\[\]<>{}|=;,/\\\"“”?!*]|(?<=\w),(?= [A-Z]))"
 _ASIDE = r"(?:[ \t]\((?!\d)[^\n]{1,100}?\)(?=\**[:：]))"  # of whom a name is: "(Minister of Finance)"
+BEHIND_COLON = r"(?=[\s\u3040-\u30ff\u3400-\u9fff])"  # Chinese and Japanese have no blank there
 _BOLD = r"(?:\*\*|__|\*|_)?"
 _LABELS = (
     re.compile(
-        rf"^{_GAP}{_STAMP}?(?:[-–—•>]{_SPACES})?{_BOLD}(?P<name>#?{_NAME}{{0,47}}){_ASIDE}?(?:{_GAP}[\[(]?{_CLOCK}[\])]?)?"
-        rf"{_BOLD}(?::{_BOLD}(?=\s)|：(?:\*\*)?){_GAP}",
+        rf"^{_GAP}{_STAMP}?(?:>{{1,3}}{_GAP}|[-–—•]{_SPACES})?{_BOLD}(?P<name>[#@]?{_NAME}{{0,47}}){_ASIDE}?"
+        rf"(?:{_GAP}[\[(]?{_CLOCK}[\])]?)?{_BOLD}(?::{_BOLD}{BEHIND_COLON}|：(?:\*\*)?){_GAP}",
         re.MULTILINE,
     ),
     re.compile(rf"^{_GAP}{_STAMP}?[\[<](?P<name>{_NAME}{{0,31}})[\]>]{_SPACES}(?=\S)", re.MULTILINE),
@@ -49,13 +50,31 @@ _FIELDS = _names(
     "examples e.g i.e figure fig table step chapter section article part page clause volume act scene day week "
     "phase source sources url http https ftp link summary abstract keywords author authors title name address phone "
     "tel telephone fax mobile email e-mail website web isbn doi id type status version usage returns return params "
-    "parameters args arguments raises yields default defaults option options see todo fixme ingredients method "
+    "param parameters args arguments raises yields default defaults option options see todo fixme ingredients method "
     "directions instructions serves servings yield prep time duration place location venue attendees present absent "
     "apologies agenda action actions decision decisions item items minutes total price cost quantity size weight "
     "color colour rating pros cons advantages disadvantages input output expected actual before after definition "
     "theorem lemma proof remark corollary proposition signed p.s ps whereas monday tuesday wednesday thursday "
     "friday saturday sunday translation original first second third finally however level severity category tags "
     "tag priority assignee reporter accept server cookie user-agent content-type "
+)
+# The same where they are the whole label, with or without a number: a "Risk Manager" speaks. One of two labels that
+# take turns is enough, as a dialogue has few labels that name nobody.
+_WHOLE_FIELDS = _names(
+    "problem problems solution solutions issue issues resolution bug bugs fix fixes feature features benefit benefits "
+    "risk risks mitigation mitigations threat threats opportunity opportunities strength strengths weakness "
+    "weaknesses advantage disadvantage myth myths fact facts claim claims evidence symptom symptoms cause causes "
+    "effect effects consequence consequences reason reasons rationale result results outcome outcomes impact "
+    "requirement requirements goal goals objective objectives finding findings observation observations "
+    "recommendation recommendations conclusion conclusions hypothesis assumption assumptions context background "
+    "purpose scope theory practice term meaning word sentence front back wrong incorrect bad old current proposed "
+    "added changed fixed removed deprecated improved updated breaking bugfix enhancement enhancements feat docs chore "
+    "refactor perf english french german spanish italian portuguese dutch latin greek russian chinese japanese "
+    "korean arabic hebrew hindi polish turkish swedish "
+    "姓名 名称 名稱 地址 电话 電話 邮箱 时间 時間 日期 地点 地點 主题 主題 标题 標題 作者 来源 來源 摘要 "
+    "关键词 關鍵詞 说明 說明 描述 备注 備註 注意 提示 解决方案 解決方案 方案 原因 结果 結果 结论 結論 风险 風險 措施 "
+    "对策 优点 優點 缺点 缺點 优势 劣势 步骤 方法 材料 价格 數量 数量 编号 类型 状态 版本 部门 职位 内容 "
+    "例句 释义 解释 翻译 原文 译文 英文 中文 现象 症状 病因 误区 真相 事实 目标 背景 建议 收件人 发件人 抄送 "
 )
 # Roles of whom a single question and answer is a dialogue already.
 _ROLES = re.compile(
@@ -72,6 +91,8 @@ _WORDY = 0.5  # of the turns read as something said
 _COVERED = 0.5  # of the lines, or paragraphs, begin with a label
 _MOST_COVERED = 0.8
 _MANY = 10  # turns from which on the labels themselves tell; fewer have to make up almost all of the text
+# Where somebody else speaks whose name broadcast captions don't say.
+_UNNAMED = re.compile(r"\n[ \t]{0,20}>>")
 _LINE = re.compile(r"\n[ \t]*(?=[^\s])[^\n]")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n[ \t]*[^\s]")
 
@@ -85,23 +106,26 @@ class _Label:
     name: str
 
 
-def with_turns(document: ParsedDocument) -> ParsedDocument:
-    """The document with the turns that its lines name; itself where it is no dialogue, is code or has them already."""
+def with_turns(document: ParsedDocument, *, certain: bool = False) -> ParsedDocument:
+    """The document with the turns that its lines name; itself where it is no dialogue, is code or has them already.
+
+    Where it is `certain` to be one, every label that may name somebody does.
+    """
     if document.kind != "prose":
         return document
-    turns = find_turns(document.text)
+    turns = find_turns(document.text, certain=certain)
     return replace(document, turns=tuple(_cut_at(turns, document.sections))) if turns else document
 
 
-def find_turns(text: str) -> tuple[Turn, ...]:
-    """The turns of a dialogue; none of any other text."""
+def find_turns(text: str, *, certain: bool = False) -> tuple[Turn, ...]:
+    """The turns of a dialogue; none of any other text. A text that is `certain` to be one needs only a label."""
     for pattern in _LABELS:
-        spoken = _spoken(text, [_label(match) for match in pattern.finditer(text)])
+        labels = [_label(match) for match in pattern.finditer(text)]
+        spoken = [label for label in labels if _may_name(label.name)] if certain else _spoken(text, labels)
         if spoken:
-            ends = [label.start for label in spoken[1:]] + [len(text)]
             return tuple(
                 Turn(speaker=label.name, start=label.start, end=label.start + len(text[label.start : end].rstrip()))
-                for label, end in zip(spoken, ends, strict=True)
+                for label, end in _with_ends(text, spoken)
             )
     return ()
 
@@ -147,9 +171,16 @@ def _spoken(text: str, labels: Sequence[_Label]) -> list[_Label]:
 def _may_name(name: str) -> bool:
     """Whether somebody may be called that: a few words, the first in capitals, and no usual heading of a field."""
     words = name.split(" ")
-    bare = name.casefold().strip(" .#-")
-    first = words[0].casefold().strip(".,#-")
-    if bare in _FIELDS or first in _FIELDS or len(words) > _MOST_WORDS or re.search(r"\.[a-z_\d]|--", name):
+    bare = name.casefold().strip(" .#-@")
+    first = words[0].casefold().strip(".,#-@")
+    whole = bare.rstrip(" .#0123456789")
+    if (
+        bare in _FIELDS
+        or first in _FIELDS
+        or whole in _WHOLE_FIELDS
+        or len(words) > _MOST_WORDS
+        or re.search(r"\.[a-z_\d]|--", name)
+    ):
         return False
     if not any(map(str.isalpha, name)) or sum(word[0].islower() for word in words[1:]) > 2:
         return False
@@ -183,7 +214,10 @@ def _are_records(labels: Sequence[_Label], names: int) -> bool:
 
 
 def _with_ends(text: str, labels: Sequence[_Label]) -> Iterator[tuple[_Label, int]]:
-    return zip(labels, [label.start for label in labels[1:]] + [len(text)], strict=True)
+    """The labels with where what is said under each ends: at the next one, or where somebody unnamed speaks."""
+    for label, end in zip(labels, [label.start for label in labels[1:]] + [len(text)], strict=True):
+        unnamed = _UNNAMED.search(text, label.said, end)
+        yield label, unnamed.start() if unnamed else end
 
 
 def _reads_as_said(text: str, label: _Label, end: int) -> bool:

@@ -6,6 +6,7 @@ that are not read are named in a warning. A line that is no JSON object fails al
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retriever.errors import LimitExceeded, NoText, UnsupportedFormat
@@ -87,6 +88,8 @@ def _parts(rows: Sequence[Row], left: set[str], limits: Limits) -> Iterator[Said
 def _turn(row: Row) -> Said | None:
     """What a row says where it names who says it; None where it doesn't."""
     speaker = next((row[key] for key in _SPEAKERS if _is_words(row.get(key))), None)
+    if speaker is None and type(row.get("speaker")) is int:  # under other names a number is a key of a table
+        speaker = str(row["speaker"])
     content = next((row[key] for key in _CONTENTS if _is_words(row.get(key))), None)
     if speaker is None or content is None or any(_is_words(row.get(key)) for key in _TITLES):
         return None  # an article has an author too, and a title
@@ -110,13 +113,17 @@ def _is_dialogue(value: object) -> bool:
 
 
 def _conversation(row: Row, turns: Sequence[Any], left: set[str], limits: Limits) -> Iterator[Said]:
-    """A row that is a whole dialogue: its other fields first, then its turns."""
+    """A row that is a whole dialogue: its other fields first, then its turns and what stands between them."""
     yield from _record({key: value for key, value in row.items() if value is not turns}, limits)
     for each in turns:
         turn = _turn(each) if isinstance(each, dict) else None
         if turn is not None:
             left.update(str(key) for key in each if key not in _SPEAKERS + _CONTENTS)
             yield turn
+        else:
+            unsaid = each if isinstance(each, dict) else {_CONTENTS[0]: each}
+            # A title in there is no heading: the turns after it would be its section.
+            yield from (replace(part, level=0) for part in _record(unsaid, limits))
 
 
 def _record(row: Row, limits: Limits) -> Iterator[Said]:

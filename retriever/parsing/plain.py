@@ -1,6 +1,7 @@
 """Plain text: the stored text is the decoded text itself; chapter headings are found where they are plain to see."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,15 +25,16 @@ _NAMED = (
     "|Conclusions?|ABSTRACT|Abstract|REFERENCES|References|BIBLIOGRAPHY|Bibliography|GLOSSARY|Glossary|APPENDIX|Appendix"
     "|INDEX|Index|ACKNOWLEDGE?MENTS|Acknowledge?ments|ETYMOLOGY|Etymology)"
 )
+_CHINESE_NUMBER = r"[\d〇零一二三四五六七八九十百千]{1,7}"
 _AFTER = r"(?:[.:]|\s*[-–—]+|(?=\s)|$)"  # what may stand between a number and a title
 # A heading's first line: at most a few columns in, and short. The groups tell which kind it is.
 _HEADING = re.compile(
-    rf"^[ \t]{{0,8}}(?:(?P<outer>{_OUTER}\s+(?:{_ROMAN}|\d{{1,3}}|{_ORDINAL})\b{_AFTER}.*)"
+    rf"^[ \t\u3000]{{0,8}}(?:(?P<outer>{_OUTER}\s+(?:{_ROMAN}|\d{{1,3}}|{_ORDINAL})\b{_AFTER}.*)"
     rf"|(?P<inner>{_INNER}\s+(?:{_ROMAN}|\d{{1,3}}|[A-Z]|{_ORDINAL})\b{_AFTER}.*)"
     rf"|(?P<roman>{_ROMAN}(?:\.[ \t]+\S.*|\.?))"
     rf"|(?P<number>\d{{1,2}}(?:\.\d{{1,3}}){{0,5}}\.?[ \t]{{1,4}}[^\W\d_].*)"
     rf"|(?P<named>{_NAMED}[.:]?)"
-    r"|(?P<chinese>第[\d〇零一二三四五六七八九十百千]{1,7}[章回节節卷部篇].*))[ \t]*\r?$",
+    r"|(?P<chinese>第" + _CHINESE_NUMBER + r"[章回节節卷部篇].*))[ \t]*\r?$",
     re.MULTILINE,
 )
 _DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
@@ -40,6 +42,11 @@ _TITLE_BELOW = re.compile(r"\s*([^\r\n]{2,80})\r?\n[ \t]*\r?\n")
 _LEADERS = re.compile(r"\.{3,}|(?:\s\.){3,}|\s{3,}\d+\s*$|\t\d+\s*$")
 _LONGEST = 120
 _ENDS_SENTENCE = re.compile(r"""[,;]$|[a-z][.?!]["'”’]?$""")
+# The heading of a Chinese chapter that stands between lines of text: its number stands apart, and it is no sentence.
+_CHINESE_LINE = re.compile(
+    rf"第({_CHINESE_NUMBER})([章回节節卷部篇])(?:(?=[\s:：.．、·])[^\n]{{0,40}}(?<![。，、；：…,;]))?"
+)
+_GUTENBERG_END = re.compile(r"^\*\*\* ?END OF TH(?:E|IS) PROJECT GUTENBERG", re.MULTILINE)
 # More headings than this without text between them are a table of contents.
 _MOST_TOGETHER = 2
 _HEADING_ONLY = 80
@@ -53,13 +60,17 @@ _PROSE = re.compile(r"""[a-z][.!?]["'”’]?(?:\s|$)|[。！？]""")
 
 @dataclass(frozen=True, kw_only=True)
 class _Candidate:
-    """A block of one or two lines that looks like a heading. `depth` is how many parts its section number has."""
+    """A block of one or two lines that looks like a heading. `depth` is how many parts its section number has.
+
+    A `loose` one has no blank lines around it: a Chinese chapter's, which is one only if others are in order with it.
+    """
 
     start: int
     end: int
     kind: str
     depth: int
     title: str
+    loose: bool = False
 
 
 def parse_plain(text: str) -> ParsedDocument:
@@ -73,8 +84,9 @@ def find_headings(text: str) -> list[Heading]:
 
     A heading stands alone between blank lines and says that it is one: "CHAPTER I. Loomings", "Book the Second",
     "IV.", "3.2.1 General Syntax". A numbered line counts only where its numbers go on as a document's do, so that a
-    list is not a row of sections.
+    list is not a row of sections, and a Chinese one without blank lines only where most chapters follow the one before.
     """
+    text = text[: end_of_book(text)]
     candidates = _in_sequence(_without_contents(text, _candidates(text)))
     if len(candidates) < 2:
         return []
@@ -90,6 +102,12 @@ def find_headings(text: str) -> list[Heading]:
     ]
 
 
+def end_of_book(text: str) -> int:
+    """Where the licence of Project Gutenberg begins that stands behind a book; the length of any other text."""
+    ends = [match.start() for match in _GUTENBERG_END.finditer(text)]
+    return ends[-1] if ends else len(text)  # the last: several books may be in one file
+
+
 def _rank(candidate: _Candidate) -> tuple[int, int]:
     return _KINDS.index(candidate.kind), candidate.depth
 
@@ -99,9 +117,13 @@ def _candidates(text: str) -> list[_Candidate]:
     for match in _HEADING.finditer(text):
         line = match.group().strip()
         kind = match.lastgroup or ""
-        if len(line) > _LONGEST or _LEADERS.search(line) or not _blank_before(text, match.start()):
+        if len(line) > _LONGEST or _LEADERS.search(line):
             continue
-        start, end = match.start(), _block_end(text, match.end())
+        start, end = match.start(), _block_end(text, match.end()) if _blank_before(text, match.start()) else None
+        alone = _CHINESE_LINE.fullmatch(line) if end != match.end() else None
+        loose = alone is not None and (end is None or alone.end(2) < len(line))  # a bare number may have a title below
+        if loose:
+            end = match.end()
         if end is None:
             continue
         title = " ".join(text[start:end].split())
@@ -115,7 +137,7 @@ def _candidates(text: str) -> list[_Candidate]:
         depth = number.strip(".").count(".") + 1 if kind == "number" else 0
         if kind in ("outer", "inner", "roman") and _is_bare(title):
             title, end = _with_title(text, title, end)
-        found.append(_Candidate(start=start, end=end, kind=kind, depth=depth, title=title))
+        found.append(_Candidate(start=start, end=end, kind=kind, depth=depth, title=title, loose=loose))
     return found
 
 
@@ -214,7 +236,31 @@ def _in_sequence(candidates: list[_Candidate]) -> list[_Candidate]:
     numbered = [candidate for candidate in kept if candidate.kind == "number"]
     if len(numbered) < 3:
         kept = [candidate for candidate in kept if candidate.kind != "number"]
-    return kept
+    return kept if _chinese_in_order(kept) else [candidate for candidate in kept if not candidate.loose]
+
+
+def _chinese_in_order(candidates: list[_Candidate]) -> bool:
+    """Whether most Chinese headings count on from the one before, or begin anew: page headers and mentions don't."""
+    last: dict[str, int] = {}  # by what is counted, chapters or volumes
+    counted = on = 0
+    for match in (_CHINESE_LINE.match(each.title) for each in candidates if each.kind == "chinese"):
+        if match is not None:
+            number, unit = _chinese(match.group(1)), match.group(2)
+            if unit in last and not number == 1 < last[unit]:
+                counted, on = counted + 1, on + (number == last[unit] + 1)
+            last[unit] = number
+    return on > 0 and 2 * on >= counted
+
+
+def _chinese(numeral: str) -> int:
+    """The value of a number in Chinese or other digits: 一百零五, 一〇五, 105."""
+    value = digits = 0
+    for each in map(int, map(unicodedata.numeric, numeral)):
+        if each >= 10:
+            value, digits = value + (digits or 1) * each, 0
+        else:
+            digits = 10 * digits + each
+    return value + digits
 
 
 def _with_chapters_named_by_number(candidates: list[_Candidate]) -> Iterator[_Candidate]:

@@ -50,7 +50,7 @@ def test_a_transcript_s_sentences_know_their_speaker_and_turn_and_are_read_witho
     lines = lines_of_text(TALK)
     assert [line.speaker for line in lines] == ["Ada", "Ada", "Ben", "Ada"]
     assert lines[0].text == "We should mend the mill this spring."
-    assert TALK[lines[0].start : lines[0].end].startswith("Ada: ")
+    assert TALK[lines[0].start : lines[0].end] == lines[0].text
     assert [line.turn_words for line in lines] == [11, 11, 10, 10]
     assert [line.first for line in lines] == [True, False, True, True]
     table = table_of(lines, np.zeros((4, 8), dtype=np.float16))

@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from app.choosing import default_sentences
+from app.dialogues import is_support
 from app.errors import Cancelled, NoGenerator
+from app.lines import NoShelf, encode_lines
 from app.parts import chapter_depth
 from app.prose import count_words, one_line, summarizable
 from app.salience_mining import lines_of_text
@@ -16,7 +18,7 @@ from app.schemas import Length, SummarizeReply, SummarizeRequest
 from app.sources import SourceText
 from app.summarizing import Summarizing, join_sentences, summarize_texts
 from model.encoder import MiniLMEncoder
-from model.sentence_table import Floats, Query, SentenceTable
+from model.sentence_table import Floats, Query, SentenceTable, Turn, at_once
 from model.summarizer import CentralitySalience
 from retriever.chunking import split
 from retriever.parsing import parse, parse_text
@@ -280,6 +282,17 @@ def test_a_heading_that_looks_like_a_sentence_is_known_by_its_section() -> None:
     assert kept(text, media_type="text/markdown") == ["The lamp turns so that ships can tell it from a star."]
 
 
+@pytest.mark.parametrize("book", [LIGHTHOUSE, "a list of things\n\nand of others\n"])
+def test_the_licence_behind_a_gutenberg_book_is_not_summarized(book: str) -> None:
+    text = f"{book}\n*** END OF THE PROJECT GUTENBERG EBOOK GULLS ***\n\n{ORCHARD}"
+    document = parse_text(text)
+    sentences = split_sentences(text)
+    good = summarizable(document, sentences)
+    assert len(good) == len(sentences)
+    assert {text[s.start : s.end] for s, passed in zip(sentences, good, strict=True) if passed}
+    assert not any(passed for s, passed in zip(sentences, good, strict=True) if s.start >= text.index("***"))
+
+
 def test_running_headers_are_left_out_and_a_repeated_sentence_counts_once() -> None:
     page = "Report of the Harbour Board for 1902.\n\n"
     text = page + "\n\n".join(f"The board met in room {n} and heard the engineer.\n\n{page}" for n in range(4))
@@ -299,15 +312,41 @@ def test_a_text_without_punctuation_still_has_sentences_to_choose_from() -> None
     assert kept("---") == []
 
 
-def test_the_sentences_of_a_dialogue_carry_who_says_them(summarizing: Summarizing) -> None:
+def test_the_sentences_of_a_dialogue_carry_who_says_them_beside_what_is_said(summarizing: Summarizing) -> None:
     turns = [f"{name}: {said}." for name, said in zip(("Ann", "Bo") * 7, ORCHARD.split(". ") * 2, strict=False)]
     request = SummarizeRequest(text="\n".join(turns), length=Length(sentences=4))
     reply = summarizing.summarize("t", request, progress=quiet)
     assert len(reply.sentences) == 4
     for sentence in reply.sentences:
-        assert sentence.speaker == sentence.citation.speaker == sentence.citation.quote.split(":")[0]
+        assert sentence.speaker == sentence.citation.speaker
+        assert f"{sentence.speaker}: {sentence.text}" in turns
     prose = summarizing.summarize("t", SummarizeRequest(text=LIGHTHOUSE), progress=quiet)
     assert {sentence.speaker for sentence in prose.sentences} == {None}
+
+
+def test_a_dialogue_that_is_taken_for_prose_names_nobody_for_what_two_say(summarizing: Summarizing) -> None:
+    turns = "\n".join(["Ann: I want to leave the mill this year,", "Bo: but I do not want to pay for the move."] * 4)
+    request = SummarizeRequest(text=turns, length=Length(sentences=1), kind="prose")
+    [sentence] = summarizing.summarize("t", request, progress=quiet).sentences
+    assert "Bo:" in sentence.text
+    assert sentence.speaker is sentence.citation.speaker is None
+
+
+def test_two_turns_are_a_dialogue_where_the_request_says_so(summarizing: Summarizing) -> None:
+    turns = "Amanda: Shall we plant the apple trees by the wall?\nJerry: By the fence, the wall has no sun at noon."
+    for kind, speakers in (("auto", {None}), ("dialogue", {"Amanda", "Jerry"})):
+        request = SummarizeRequest.model_validate({"text": turns, "length": {"sentences": 2}, "kind": kind})
+        reply = summarizing.summarize("t", request, progress=quiet)
+        assert {sentence.speaker for sentence in reply.sentences} == speakers
+
+
+def test_a_budget_of_words_is_met_by_what_a_dialogue_s_summary_shows(summarizing: Summarizing) -> None:
+    said = ORCHARD.removesuffix(".\n").split(". ") * 2
+    turns = "\n".join(f"{('Customer', 'Support Agent')[n % 2]}: So {n}, {each}." for n, each in enumerate(said))
+    for words in (30, 60):
+        request = SummarizeRequest(text=turns, length=Length(words=words))
+        summary = summarizing.summarize("t", request, progress=quiet).summary
+        assert 0.9 * words <= len(summary.split()) <= 1.1 * words
 
 
 class Counting:
@@ -316,6 +355,7 @@ class Counting:
     def __init__(self, encoder: MiniLMEncoder) -> None:
         self._encoder = encoder
         self.version, self.dimension, self.encoded = encoder.version, encoder.dimension, 0
+        self.longest, self.count_word_pieces = encoder.longest, encoder.count_word_pieces
 
     def encode_passages(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         self.encoded += len(texts)
@@ -351,6 +391,61 @@ def test_a_document_that_was_summarized_is_not_encoded_again_and_of_an_edited_on
     replace(store, encoder, document, edited)
     ask()
     assert 0 < counting.encoded <= 41, "the changed chapter alone"
+
+
+def test_an_edit_that_moves_everything_behind_it_costs_the_blocks_around_it_alone(
+    store: Store, encoder: MiniLMEncoder
+) -> None:
+    counting = Counting(encoder)
+    summarizing = Summarizing(store, counting)
+    small = "\n\n".join(
+        f"## Note {note}\n\n"
+        + " ".join(f"On day {day} of note {note} the keeper wrote a line of the log." for day in range(5))
+        for note in range(120)
+    )
+    document = put(store, encoder, small, title="Notes")
+    request = SummarizeRequest(document=document)
+    summarizing.summarize("default", request, progress=quiet)
+    assert counting.encoded >= 600
+    for edited in (
+        small.replace("## Note 1\n\n", "## Note 1\n\nA ship came. It brought oil for the lamp. It left at noon. "),
+        "## Before\n\nThe tower was built by hand.\n\n" + small,
+        small[small.index("## Note 1\n") :],
+    ):
+        counting.encoded = 0
+        replace(store, encoder, document, edited)
+        summarizing.summarize("default", request, progress=quiet)
+        assert 0 < counting.encoded <= 128
+
+
+def test_of_a_sentence_longer_than_the_encoder_reads_the_end_counts_too(encoder: MiniLMEncoder) -> None:
+    long = " ".join(f"договор {number} о поставке" for number in range(25))
+    assert len(long) <= 600
+    assert encoder.count_word_pieces([long])[0] > encoder.longest
+    vectors = [
+        encode_lines(encoder, NoShelf(), [None], lines_of_text(f"{long} {end}."), quiet)[0].astype(np.float32)
+        for end in ("и штраф за просрочку", "the ship came in at noon")
+    ]
+    assert vectors[0] @ vectors[1] < 0.999
+    assert abs(np.linalg.norm(vectors[0]) - 1) < 0.01
+
+
+def test_a_document_that_is_deleted_while_its_collection_is_summarized_fails_nothing(
+    store: Store, encoder: MiniLMEncoder
+) -> None:
+    put(store, encoder, LIGHTHOUSE, title="Kept")
+    gone = put(store, encoder, LONG, title="Gone")
+    deleted: list[str] = []
+
+    def delete(done: int, total: int, unit: str) -> None:
+        if total and not deleted:
+            store.delete_document("default", gone)
+            deleted.append(gone)
+
+    request = SummarizeRequest(collection="default", length=Length(sentences=4))
+    reply = Summarizing(store, encoder).summarize("default", request, progress=delete)
+    assert deleted
+    assert len(reply.sentences) == 4
 
 
 def test_what_is_cut_out_of_a_document_is_not_kept_with_its_vectors(store: Store, encoder: MiniLMEncoder) -> None:
@@ -413,6 +508,49 @@ def test_a_support_dialogue_has_the_problem_the_steps_and_the_outcome(summarizin
     )
 
 
+def test_a_support_dialogue_in_chapters_keeps_them_but_a_title_is_no_chapter(
+    summarizing: Summarizing, store: Store, encoder: MiniLMEncoder
+) -> None:
+    def titles(text: str) -> list[str | None]:
+        document = put(store, encoder, text, title="Calls")
+        request = SummarizeRequest(document=document, format="sections")
+        reply = summarizing.summarize("default", request, progress=quiet)
+        return [part.title for part in reply.parts or ()]
+
+    assert titles(f"# Morning\n\n{SUPPORT}\n# Evening\n\n{SUPPORT.replace('phone', 'lamp')}") == ["Morning", "Evening"]
+    assert titles(f"# A call\n\n{SUPPORT}") == ["Problem", "Steps", "Outcome"]
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        *(
+            "Agent",
+            "agent 2",
+            "Agent (Mia)",
+            "#Agent#",
+            "Support Agent",
+            "Customer Service Representative",
+            "Tech Support",
+        ),
+        *("Virtual Assistant", "Call Center Operator", "Help Desk", "helpdesk", "CSR", "Advisor A", "The Technician"),
+    ],
+)
+def test_a_label_that_is_a_role_of_support_names_a_helper(helper: str) -> None:
+    assert is_support({"Customer", helper})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Assistant Secretary Lee", "Special Agent Dale Cooper", "Special Agent", "Staff Sergeant Hill"),
+        *("Representative Diaz", "Agent Smith", "Real Estate Agent", "Support Act"),
+    ],
+)
+def test_a_name_that_only_holds_such_a_word_is_no_helper(name: str) -> None:
+    assert not is_support({"Senator Warren", name})
+
+
 def test_code_is_outlined_by_files_with_its_definitions(store: Store, encoder: MiniLMEncoder) -> None:
     code = (
         '"""Grinds corn into flour."""\n\n\ndef grind(corn):\n    """Turn corn into flour."""\n    return corn\n\n\n'
@@ -436,9 +574,9 @@ class Told(CentralitySalience):
         super().__init__()
         self.tables: list[int] = []
 
-    def score(self, table: SentenceTable, query: Query | None = None) -> Floats:
+    def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Floats:
         self.tables.append(len(table))
-        return super().score(table, query)
+        return super().score(table, query, turn=turn)
 
 
 def test_a_book_is_summarized_in_two_levels_and_cited_as_ever(

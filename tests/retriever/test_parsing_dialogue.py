@@ -59,6 +59,13 @@ def test_lines_that_begin_with_a_speaker_are_turns_and_the_text_stays_as_it_was(
          ["Hon. Bill Morneau", "The Chair"]),
         ("Speaker 1: One.\nSpeaker 2: Or two.\nSpeaker 3: Or three.\n" * 3, ["Speaker 1", "Speaker 2", "Speaker 3"]),
         ("甲：你今天去哪里了？\n乙：我去了图书馆。\n甲：那里人多吗？\n乙：不多。", ["甲", "乙"]),
+        ("客服:您好,请问有什么可以帮您？\n客户:我的订单还没有到。\n客服:请稍等。\n客户:好的。", ["客服", "客户"]),
+        (">> ANN: HOW WAS IT?\n>> BO LI: A LONG DAY.\n>> ANN: THEN REST A BIT.", ["ANN", "BO LI"]),
+        (">>ANN: HOW WAS IT?\n>>BO LI: A LONG DAY.\n>>>ANN: THEN REST A BIT.", ["ANN", "BO LI"]),
+        ("@ann_lee: My phone is broken.\n@AppleSupport: We are sorry.\n@ann_lee: Then help me.\n",
+         ["@ann_lee", "@AppleSupport"]),
+        ("Risk Manager: How was it?\nEnglish Teacher: A long day.\nRisk Manager: Then rest a bit.",
+         ["Risk Manager", "English Teacher"]),
     ],
 )  # fmt: skip
 def test_speakers_are_known_in_every_usual_notation(text, speakers):
@@ -94,6 +101,40 @@ NOT_DIALOGUES = {
     "verses": "Gen 1:1 In the beginning God created the heaven.\nGen 1:2 And the earth was without form.\n" * 3,
     "one speaker": "Ann: I said so before.\n" * 5,
 }  # fmt: skip
+
+
+PAIRS = [
+    *("Problem/Solution", "Problem 1/Solution 1", "Risk/Mitigation", "Myth/Fact", "Claim/Evidence", "Symptom/Cause"),
+    *("Strengths/Weaknesses", "Issue/Resolution", "Requirement/Rationale", "Bug/Fix", "Goal/Result", "Feature/Benefit"),
+    *(
+        "English/French",
+        "Added/Fixed",
+        "Changed/Removed",
+        "feat/fix",
+        "Term/Meaning",
+        "Wrong/Right",
+        "@param x/@return",
+    ),
+    *("优点/缺点", "名称/说明"),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("label", ["{}: ", "- **{}:** "])
+def test_two_labels_that_take_turns_but_name_nobody_are_no_speakers(pair, label):
+    one, other = (label.format(name) for name in pair.split("/"))
+    text = f"{one}The stones of the mill wear down.\n{other}Dress them anew before the corn comes.\n" * 3
+    assert parse_text(text).turns == ()
+
+
+def test_a_list_of_fields_in_chinese_without_blanks_is_no_dialogue():
+    assert parse_text("姓名:张三\n地址:北京市海淀区的一条小街。\n姓名:李四\n地址:上海市的老城区。\n" * 3).turns == ()
+
+
+def test_who_speaks_after_a_mark_without_a_name_is_not_the_one_before():
+    turns = ">> ANN: HOW WAS IT?\n>> BO: A LONG DAY.\n" * 6
+    document = parse_text(f"{turns}>> AND FOR ME.\n>> ANN: THEN REST.\n")
+    assert said(document)[-2:] == [("BO", ">> BO: A LONG DAY."), ("ANN", ">> ANN: THEN REST.")]
 
 
 @pytest.mark.parametrize("name", NOT_DIALOGUES)

@@ -89,6 +89,31 @@ def test_labels_in_the_text_of_subtitles_are_speakers():
     ]
 
 
+@pytest.mark.parametrize("mark", [">> ", ">>", "&gt;&gt; "])
+def test_names_after_the_marks_of_broadcast_captions_are_speakers(mark):
+    text = srt(
+        *((1, f"{mark}ANN: HOW WAS"), (2, "YOUR DAY?"), (3, f"{mark}BO: LONG. I HAD"), (4, "NO LUNCH.")),
+        (5, f"{mark}ANN: THEN LET US EAT."),
+    )
+    for name, data in (("a.srt", text), ("a.vtt", "WEBVTT\n\n" + text.replace(",000", ".000").replace(",900", ".900"))):
+        assert said(parse(data.encode(), filename=name)) == [
+            ("ANN", ">> ANN: HOW WAS YOUR DAY?".replace(" ", "", mark == ">>")),
+            ("BO", ">> BO: LONG. I HAD NO LUNCH.".replace(" ", "", mark == ">>")),
+            ("ANN", ">> ANN: THEN LET US EAT.".replace(" ", "", mark == ">>")),
+        ]
+
+
+@pytest.mark.parametrize("colon", [":", "："])
+def test_labels_in_chinese_captions_are_speakers_with_no_blank_behind_the_colon(colon):
+    text = srt(
+        (1, f"甲{colon}你今天去哪里了？"),
+        (2, f"乙{colon}我去了图书馆。"),
+        (3, f"甲{colon}那里人多吗？"),
+        (4, f"乙{colon}不多。"),
+    )
+    assert [speaker for speaker, _ in said(parse(text.encode(), filename="a.srt"))] == ["甲", "乙", "甲", "乙"]
+
+
 def test_what_rolling_captions_show_twice_is_read_once():
     text = srt(
         (1, "the first line of it"), (2, "the first line of it\nand a second one"), (3, "and a second one\nand a third")
@@ -142,6 +167,42 @@ def test_a_row_may_be_a_whole_conversation():
     assert document.text == "First\n\nA call.\n\nuser: Hi.\nbot: Yes?\n\nid: 7\n\nAnn: So it is."
     assert [speaker for speaker, _ in said(document)] == ["user", "bot", "Ann"]
     assert [section.path for section in document.sections] == [("First",)]
+
+
+def test_what_nobody_says_in_a_conversation_is_read_too_and_begins_no_section():
+    document = rows(
+        {
+            "messages": [
+                {"speaker": "Ann", "text": "What was it?"},
+                {"text": "The price was set to 90 euros."},
+                {"speaker": "Bo", "text": "So much."},
+                {"title": "A note", "text": "It was paid.", "by": 7},
+                "Nobody knows when.",
+                {"speaker": "Ann", "text": "Good."},
+                {"speaker": "Bo", "text": "Good."},
+            ]
+        }
+    )
+    assert document.text == (
+        "Ann: What was it?\n\nThe price was set to 90 euros.\n\nBo: So much.\n\nA note\n\nIt was paid.\n\nby: 7\n\n"
+        "Nobody knows when.\n\nAnn: Good.\nBo: Good."
+    )
+    assert [speaker for speaker, _ in said(document)] == ["Ann", "Bo", "Ann", "Bo"]
+    assert [section.path for section in document.sections] == [()]
+
+
+def test_speakers_may_be_numbers_as_recognized_speech_has_them():
+    document = rows(
+        {"speaker": 0, "text": "How was it?"}, {"speaker": 1, "text": "Long."}, {"speaker": 0, "text": "So."}
+    )
+    assert said(document) == [("0", "0: How was it?"), ("1", "1: Long."), ("0", "0: So.")]
+    named = rows({"speaker": 1, "role": "doctor", "text": "How are you?"})
+    assert [speaker for speaker, _ in said(named)] == ["doctor"]
+
+
+@pytest.mark.parametrize("row", [{"user": 7, "item": 3, "text": "It grinds well."}, {"speaker": True, "text": "Loud."}])
+def test_a_number_that_is_a_key_or_a_yes_is_nobody_who_speaks(row):
+    assert rows(row).turns == ()
 
 
 def test_rows_of_texts_are_paragraphs_with_their_titles_as_sections_and_their_fields_below():
@@ -217,4 +278,4 @@ def test_cues_of_any_text_are_read_or_refused_on_purpose(texts):
         return
     assert document.text.strip()
     for turn in document.turns:
-        assert document.text[turn.start : turn.end].startswith(turn.speaker)
+        assert document.text[turn.start : turn.end].lstrip("-> ").startswith(turn.speaker)

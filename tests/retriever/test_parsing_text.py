@@ -208,11 +208,50 @@ def test_chinese_chapters_are_sections():
     assert paths(parse_text(text)) == [("第一章 风起",), ("第二章 云涌",)]
 
 
+@pytest.mark.parametrize("indent", ["", "\u3000\u3000"])
+def test_chinese_chapters_need_no_blank_lines_and_may_be_indented(indent):
+    text = f"风云\n作者：张三\n{indent}第九十九章 风起\n{indent}{CHINESE}\n{indent}{CHINESE}\n"
+    text += f"{indent}第一百章：谁在门外？\n{indent}{CHINESE}\n{indent}第一百零一章\n{indent}{CHINESE}\n"
+    assert paths(parse_text(text)) == [(), ("第九十九章 风起",), ("第一百章：谁在门外？",), ("第一百零一章",)]
+
+
+def test_a_chinese_chapter_has_the_title_below_its_number_but_not_what_follows_a_title():
+    text = f"第一章\n风起\n\n{CHINESE}\n\n第二章 云涌\n他走了。\n\n{CHINESE}\n"
+    assert paths(parse_text(text)) == [("第一章 风起",), ("第二章 云涌",)]
+
+
+def test_the_chapters_of_each_chinese_volume_begin_anew():
+    chapters = f"第一章 风起\n{CHINESE}\n第二章 云涌\n{CHINESE}\n"
+    text = f"第一卷 山\n{CHINESE}\n{chapters}第二卷 海\n{CHINESE}\n{chapters}"
+    assert len(paths(parse_text(text))) == 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{CHINESE}\n第一章 说的是风。\n{CHINESE}\n第二章 说的是云。\n{CHINESE}",  # sentences
+        f"{CHINESE}\n第一章所说的风\n{CHINESE}\n第二章所说的云\n{CHINESE}",  # lines that were wrapped there
+        f"{CHINESE}\n第三章 风起\n{CHINESE}\n第一章 云涌\n{CHINESE}",  # in no order
+        f"第一章 风起\n{CHINESE}\n第一章 风起\n{CHINESE}\n第一章 风起\n{CHINESE}\n第二章 云涌\n{CHINESE}",  # of pages
+    ],
+)
+def test_chinese_lines_that_only_mention_chapters_make_no_sections(text):
+    assert paths(parse_text(text)) == [()]
+
+
+def test_the_licence_behind_the_end_of_a_gutenberg_book_has_no_chapters():
+    licence = f"Section 1. General Terms\n\n{BODY}\n\nSection 2. Information\n\n{BODY}\n"
+    end = "*** END OF THIS PROJECT GUTENBERG EBOOK THE WHALE ***"
+    text = f"CHAPTER I\n\n{BODY}\n\nCHAPTER II\n\n{BODY}\n\n"
+    assert paths(parse_text(f"{text}{end}\n\n{licence}")) == [("CHAPTER I",), ("CHAPTER II",)]
+    assert len(paths(parse_text(f"{text}*** END OF PART ONE ***\n\n{licence}"))) == 4
+
+
 @pytest.mark.parametrize(
     ("book", "fewest", "most", "path"),
     [
         ("A-Tale-of-Two-Cities_98.txt", 46, 52, ("Book the Second--the Golden Thread", "VII. Monseigneur in Town")),
-        ("Dracula_345.txt", 28, 34, ("CHAPTER XXVII MINA HARKER'S JOURNAL",)),
+        ("Dracula_345.txt", 27, 28, ("CHAPTER XXVII MINA HARKER'S JOURNAL",)),
         ("Moby-Dick--Or-The-Whale_2701.txt", 136, 146, ("CHAPTER 42. The Whiteness of the Whale.",)),
         ("Pride-and-Prejudice_1342.txt", 61, 68, ("Chapter 61",)),
         ("The-Adventures-of-Sherlock-Holmes_1661.txt", 14, 21, ("XII. THE ADVENTURE OF THE COPPER BEECHES",)),
