@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from app.section_kinds import abstract_ranges
 from retriever.parsing.plain import end_of_book
 from retriever.sentences import Sentence
 from retriever.types import ParsedDocument
@@ -41,6 +42,7 @@ def one_line(text: str) -> str:
 def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> list[bool]:
     """For each sentence of the document whether it can stand in a summary, exact repetitions left out.
 
+    Of an abstract fragments pass too: what is torn there by a page's columns says more than a whole sentence elsewhere.
     Where almost nothing passes, as in a list or a poem without punctuation, whatever has a few words does. None of the
     licence behind a book of Project Gutenberg ever does.
     """
@@ -49,13 +51,16 @@ def summarizable(document: ParsedDocument, sentences: Sequence[Sentence]) -> lis
     titles = {title.casefold() for section in document.sections for title in section.path}
     counted = Counter(line.casefold() for line in lines)
     capitals, marks = _begins_with_capitals(lines), _ends_with_marks(lines)
+    abstracts = abstract_ranges(document.text, document.sections)
     passed = [
         line.strip(_HEADING_MARKUP).casefold() not in titles
-        and not (capitals and line[:1].islower())
-        and not (marks and not _END.search(line))
+        and (
+            any(start <= sentence.start < end for start, end in abstracts)
+            or not ((capitals and line[:1].islower()) or (marks and not _END.search(line)))
+        )
         and not (counted[line.casefold()] >= RUNNING_LINE and count_words(line) < 15)
         and _is_prose(line)
-        for line in lines
+        for line, sentence in zip(lines, sentences, strict=False)
     ]
     if sum(passed) <= 0.02 * len(lines):
         passed = [count_words(line) >= FEWEST_WORDS and _letters(line) > 0.4 for line in lines]

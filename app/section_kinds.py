@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from model.sentence_table import SectionKind
+from retriever.types import Section
 
 ABSTRACT_WORDS = 400  # an abstract has no more: of a longer section that is called one the next heading was lost
+ABSTRACT_CHARACTERS = 2_800
 LEAST_ABSTRACT = 40
 USUAL_ABSTRACT = 200
 
@@ -55,6 +57,14 @@ def kind_of(path: Sequence[str]) -> SectionKind:
             if any(pattern.match(name) for name in names):
                 return kind
     return SectionKind.OTHER
+
+
+def abstract_ranges(text: str, sections: Sequence[Section]) -> list[tuple[int, int]]:
+    """Where in the text [start, end) something is called an abstract; no further than one goes."""
+    called = [section for section in sections if kind_of(section.path) == SectionKind.ABSTRACT]
+    if not called and kind_of([text.lstrip().partition("\n")[0]]) == SectionKind.ABSTRACT:
+        return [(0, ABSTRACT_CHARACTERS)]
+    return [(section.start, min(section.end, section.start + ABSTRACT_CHARACTERS)) for section in called]
 
 
 def abstract_rows(

@@ -139,7 +139,7 @@ def fit(
     That is so whenever some set of these sentences that do not repeat each other allows it, of the EXCHANGED most
     salient; where none does, the choice stays. `closed` ones are not put in.
     """
-    low, high = int(np.ceil(amount * (1 - BAND))), int(np.floor(amount * (1 + BAND)))
+    low, high = band(Budget(unit="words", amount=amount))
     total = int(words[chosen].sum())
     if low <= total <= high:
         return chosen
@@ -153,6 +153,13 @@ def fit(
         if found is not None:
             return stay + found
     return chosen
+
+
+def band(budget: Budget) -> tuple[int, int]:
+    """The least and the most that a budget is met by: its sentences exactly, its words within BAND."""
+    if budget.unit == "sentences":
+        return budget.amount, budget.amount
+    return int(np.ceil(budget.amount * (1 - BAND))), int(np.floor(budget.amount * (1 + BAND)))
 
 
 def _shortlist(salience: NDArray[np.floating], words: NDArray[np.int64], budget: Budget) -> NDArray[np.int64]:
@@ -176,15 +183,17 @@ def _greedy(
     closest = closest.copy()
     open_ = closest < NEAR_DUPLICATE
     chosen: list[int] = []
-    left = budget.amount
-    while left > 0:
-        fits = open_ & (words <= left) if budget.unit == "words" else open_
+    costs = words if budget.unit == "words" else np.ones_like(words)
+    low, high = band(budget)
+    total = 0
+    while total < low:
+        fits = open_ & (total + costs <= high)
         if not fits.any():
             break
         value = np.where(fits, salience - diversity * closest, -np.inf)
         best = int(np.argmax(value))
         chosen.append(best)
-        left -= int(words[best]) if budget.unit == "words" else 1
+        total += int(costs[best])
         similarity = vectors @ vectors[best]
         np.maximum(closest, similarity, out=closest)
         open_ &= similarity < NEAR_DUPLICATE

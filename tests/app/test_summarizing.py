@@ -303,6 +303,13 @@ def test_running_headers_are_left_out_and_a_repeated_sentence_counts_once() -> N
     ]
 
 
+def test_a_torn_sentence_may_stand_in_a_summary_if_it_is_of_an_abstract() -> None:
+    whole = "\n\n".join(f"The tide of day {day} was measured at noon." for day in range(12))
+    torn = "show that the tides of the bay follow the moon"
+    assert torn in kept(f"# Abstract\n\nWe measured tides.\n\n{torn}\n\n# Method\n\n{whole}")
+    assert torn not in kept(f"# Results\n\nWe measured tides.\n\n{torn}\n\n# Method\n\n{whole}")
+
+
 def test_a_text_without_punctuation_still_has_sentences_to_choose_from() -> None:
     assert kept("milk and honey from the market\n\ntwo loaves of rye bread\n\nsalt") == [
         "milk and honey from the market",
