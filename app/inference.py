@@ -188,6 +188,12 @@ class Inference:
                 self._last_interactive = time.monotonic()
             self._wake.notify()
 
+    def call(self, step: Callable[[], Any], lane: Lane) -> Any:
+        """What a call of a model makes, in one turn of its lane. Raises QueueFull and ShuttingDown."""
+        work = _Call(call=step)
+        self.submit(work, lane)
+        return work.future.result()
+
     def _run(self) -> None:
         while (turn := self._next()) is not None:
             lane, works = turn
@@ -329,9 +335,10 @@ class LaneReader:
         self, question: str, passages: Sequence[str], *, target_error: float | None = None, answers: int = 5
     ) -> Reading:
         """One question, its passages read together."""
-        work = _Call(call=lambda: self._reader.read(question, passages, target_error=target_error, answers=answers))
-        self._inference.submit(work, self._lane)
-        reading: Reading = work.future.result()
+        read = self._reader.read
+        reading: Reading = self._inference.call(
+            lambda: read(question, passages, target_error=target_error, answers=answers), self._lane
+        )
         return reading
 
     def read_document(
@@ -339,9 +346,9 @@ class LaneReader:
     ) -> Reading:
         """One question, a whole text read in one sequence: one turn, which may take seconds."""
         read = self._reader.read_document
-        work = _Call(call=lambda: read(question, text, target_error=target_error, answers=answers))
-        self._inference.submit(work, self._lane)
-        reading: Reading = work.future.result()
+        reading: Reading = self._inference.call(
+            lambda: read(question, text, target_error=target_error, answers=answers), self._lane
+        )
         return reading
 
 
@@ -360,9 +367,6 @@ class LaneSalience:
 
     def score(self, table: SentenceTable, query: Query | None = None, *, turn: Turn = at_once) -> Vectors:
         """Log-odds [N] of the sentences. Ten thousand take seconds, in steps of some milliseconds that wait each."""
-        return self._salience.score(table, query, turn=lambda step: turn(partial(self._wait, step)))
-
-    def _wait(self, step: Callable[[], Any]) -> Any:
-        work = _Call(call=step)
-        self._inference.submit(work, self._lane)
-        return work.future.result()
+        return self._salience.score(
+            table, query, turn=lambda step: turn(partial(self._inference.call, step, self._lane))
+        )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from app import metrics
 from app.prose import count_words, one_line, summarizable
-from app.section_kinds import abstract_rows, kind_of
+from app.section_kinds import abstract_rows, begins_with_abstract, kind_of
 from app.sources import SourceText
 from model.sentence_table import Floats, SectionKind, SentenceTable
 from retriever.parsing.dialogue import said_from
@@ -158,7 +158,7 @@ def _with_abstract(lines: list[Line], text: str) -> list[Line]:
             [line.words for line in lines],
             [line.first for line in lines],
             [line.text if line.speaker is None else "" for line in lines],
-            opening=text.lstrip().partition("\n")[0],
+            titled=begins_with_abstract(text),
         )
     )
     for row, line in enumerate(lines):

@@ -59,10 +59,15 @@ def kind_of(path: Sequence[str]) -> SectionKind:
     return SectionKind.OTHER
 
 
+def begins_with_abstract(text: str) -> bool:
+    """Whether the first line says that an abstract comes: in many a paper's text it is the only heading left."""
+    return kind_of([text.lstrip().partition("\n")[0]]) == SectionKind.ABSTRACT
+
+
 def abstract_ranges(text: str, sections: Sequence[Section]) -> list[tuple[int, int]]:
     """Where in the text [start, end) something is called an abstract; no further than one goes."""
     called = [section for section in sections if kind_of(section.path) == SectionKind.ABSTRACT]
-    if not called and kind_of([text.lstrip().partition("\n")[0]]) == SectionKind.ABSTRACT:
+    if not called and begins_with_abstract(text):
         return [(0, ABSTRACT_CHARACTERS)]
     return [(section.start, min(section.end, section.start + ABSTRACT_CHARACTERS)) for section in called]
 
@@ -74,10 +79,10 @@ def abstract_rows(
     first: Sequence[bool],
     texts: Sequence[str],
     *,
-    opening: str,
+    titled: bool,
 ) -> Iterator[int]:
     """Which sentences [N] of a document are of an abstract, by the kinds [N] of their sections, the words [N] they have
-    and what they say; `first` [N] begin a paragraph, `opening` is the first line of the text.
+    and what they say; `first` [N] begin a paragraph, `titled` is of `begins_with_abstract`.
 
     A paper's text is often without some of its headings. So what begins with "Abstract" is one though nothing else in
     the text is a heading, and so is a first paragraph that says what the paper does; and of a section that goes on
@@ -90,8 +95,7 @@ def abstract_rows(
         abstract = part[:length]
         whole = length == len(part) or first[part[length]]  # paragraphs
         fits = whole and LEAST_ABSTRACT <= sum(words[row] for row in abstract) <= ABSTRACT_WORDS
-        by_heading = found or kind_of([opening]) == SectionKind.ABSTRACT
-        if by_heading or (fits and any(_SAYS_WHAT_IT_DOES.search(texts[row]) for row in abstract)):
+        if found or titled or (fits and any(_SAYS_WHAT_IT_DOES.search(texts[row]) for row in abstract)):
             yield from abstract
 
 

@@ -124,11 +124,12 @@ def summarize_texts(
     """An extractive summary of these documents together; of the request, only what the summary is to be like counts."""
     timer = Timer("summarize")
     read: list[Read] = []
+    lines: list[Line] = []
     for place, source in enumerate(sources):
         if read:
-            progress(0, sum(len(one.lines) for one in read), UNIT)  # whoever waits may have gone meanwhile
+            progress(0, len(lines), UNIT)  # whoever waits may have gone meanwhile
         read.append(read_lines(place, source, request.kind))
-    lines = [line for one in read for line in one.lines]
+        lines += read[-1].lines
     timer.stage("split")
     vectors = encode_lines(encoder, shelf, [source.document_id for source in sources], lines, progress)
     timer.stage("encode")

@@ -27,12 +27,11 @@ from model.sentence_table import (
     at_once,
     static_features,
 )
-from model.summarizer import CentralitySalience, Weights
+from model.summarizer import CentralitySalience, said_by_reader
 from model.transformer_xl import Memory, TransformerXL, XLShape
 from model.weights_files import WEIGHTS, load_weights
 
 UNTRAINED = 0.75  # how much of the untrained salience is added: CONTRIBUTING.md has the measures
-ASKED_WEIGHTS = Weights(centroid=0.0, lead=0.0, length=0.0, query=0.0, overlap=0.0)  # with a query: the reader's word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,6 @@ class TransformerXLSalience:
     def __init__(self, networks: Sequence[SalienceNetwork], *, name: str) -> None:
         self._networks = [network.eval() for network in networks]
         self._untrained = CentralitySalience()
-        self._asked = CentralitySalience(weights=ASKED_WEIGHTS)
         self.name = name
 
     @classmethod
@@ -139,7 +137,7 @@ class TransformerXLSalience:
             raise UnsupportedModel(f"architecture {manifest.get('architecture')!r}, expected 'transformer-xl-salience'")
         with torch.device("meta"):
             shape = SalienceShape(**manifest["shape"])
-            networks = [SalienceNetwork(shape) for _ in manifest["recipes"]]
+            networks = [SalienceNetwork(shape) for _ in manifest.get("recipes", [{}])]
         together = nn.ModuleList(networks)
         state = {name: tensor.float() for name, tensor in load(data).items()}
         try:
@@ -161,7 +159,7 @@ class TransformerXLSalience:
             if query is None:
                 scores[rows] += np.float32(UNTRAINED) * self._untrained.score(part)
         if query is not None:
-            scores += np.float32(UNTRAINED) * self._asked.score(table, query)
+            scores += np.float32(UNTRAINED) * said_by_reader(query)
         return scores
 
     def _score_document(self, table: SentenceTable, asked: Floats, query: Query | None, turn: Turn) -> Floats:

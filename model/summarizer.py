@@ -84,9 +84,14 @@ class CentralitySalience:
         if query is not None:
             total = total + mix.query * standard(dot(table.vectors, query.vector))
             total = total + mix.overlap * standard(query.overlap)
-            total = total + mix.relevance * query.relevance + mix.answer * query.answer
+            total = total + said_by_reader(query, weights=mix)
         salience: Floats = (total - total.mean()).astype(np.float32)
         return salience
+
+
+def said_by_reader(query: Query, *, weights: Weights = Weights()) -> Floats:
+    """What the reader's word on a query adds to each sentence's log-odds [N]."""
+    return weights.relevance * query.relevance + weights.answer * query.answer
 
 
 def probability(salience: NDArray[np.floating]) -> Floats:
