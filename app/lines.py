@@ -1,11 +1,11 @@
 """Sources -> the sentences that can stand in a summary, their vectors, and what a salience model is told of them."""
 
 import hashlib
-import math
 import re
 import zlib
+from array import array
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
@@ -292,23 +292,34 @@ def _central(lines: Sequence[Line]) -> Floats:
 
     The degree centrality of LexRank (Erkan and Radev 2004) by words, without comparing every two sentences.
     """
-    found: list[float] = []
-    for _, group in groupby(lines, key=lambda line: line.source):
-        held = [Counter(terms(line.text)) for line in group]
-        frequency = Counter(term for counts in held for term in counts)
-        idf = {term: math.log(1 + len(held) / n) for term, n in frequency.items()}
-        weighed = [{term: count * idf[term] for term, count in counts.items()} for counts in held]
-        lengths = [math.sqrt(sum(weight * weight for weight in row.values())) or 1.0 for row in weighed]
-        centre: defaultdict[str, float] = defaultdict(float)
-        for row, length in zip(weighed, lengths, strict=True):
-            for term, weight in row.items():
-                centre[term] += weight / length
-        whole = math.sqrt(sum(weight * weight for weight in centre.values())) or 1.0
-        found += [
-            sum(weight * centre[term] for term, weight in row.items()) / length / whole
-            for row, length in zip(weighed, lengths, strict=True)
-        ]
-    return np.array(found, dtype=np.float32)
+    found = [_centrality(list(group)) for _, group in groupby(lines, key=lambda line: line.source)]
+    return np.concatenate([np.zeros(0, dtype=np.float32), *found])
+
+
+def _centrality(lines: Sequence[Line]) -> Floats:
+    numbers: dict[str, int] = {}
+    term, row, count = array("i"), array("i"), array("i")
+    for place, line in enumerate(lines):
+        for name, times in Counter(terms(line.text)).items():
+            term.append(numbers.setdefault(name, len(numbers)))
+            row.append(place)
+            count.append(times)
+    term_of, row_of = np.array(term), np.array(row)
+    idf = np.log1p(len(lines) / np.bincount(term_of, minlength=len(numbers)))
+    weight = np.array(count) * idf[term_of]
+    weight /= _length(_sums(weight**2, row_of, len(lines)))[row_of]
+    centre = _sums(weight, term_of, len(numbers))
+    cosines = _sums(weight * centre[term_of], row_of, len(lines)) / _length((centre**2).sum(keepdims=True))
+    return cosines.astype(np.float32)
+
+
+def _sums(values: NDArray[np.float64], places: NDArray[np.int32], size: int) -> NDArray[np.float64]:
+    return np.bincount(places, weights=values, minlength=size).astype(np.float64, copy=False)
+
+
+def _length(squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Square roots, and 1 for 0: what has no word is divided by something."""
+    return np.where(squares > 0, np.sqrt(squares), 1.0)
 
 
 def _whole(numbers: Iterator[int]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from torch import Tensor
 # Scores of so many pairs of tokens at a time on a CPU: they stay in the cache, and memory stays flat at any length. At
 # 4,096 tokens (12 heads x 32, 128 each side) one core took 49 instead of 109 ms a layer in bf16, 60 and 96 in fp32.
 SCORES_AT_ONCE = 2**21
+SHORT = 96  # keys up to which the fused kernel is as fast in bf16: at 24, 56 instead of 78 us, at 90, 366 and 356
 UNSEEN = -1e4  # added to a score: its weight is then zero, yet a row without any other key stays finite
 
 
@@ -68,11 +69,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor | None)
     `visible` broadcasts to [..., Q, K], true where a query sees a key; None: everywhere. A query that sees nothing
     gets finite values without a meaning.
 
-    In bf16 on a CPU the two products are made one by one: PyTorch's fused kernel multiplies blocks of bf16 at a sixth
-    of the speed that a whole product has. Forward and backward of 26 blocks of 150 tokens, 12 heads x 32, two cores:
-    33 ms against 73 ms; in fp32 the fused kernel is the faster one, 40 against 49 ms.
+    In bf16 on a CPU the two products of long texts are made one by one: PyTorch's fused kernel multiplies blocks of
+    bf16 at a sixth of the speed that a whole product has. Forward and backward of 26 blocks of 150 tokens, 12 heads x
+    32, two cores: 33 ms against 73 ms; in fp32 the fused kernel is the faster one, 40 against 49 ms.
     """
-    if query.dtype is not torch.bfloat16 or query.device.type != "cpu":
+    short = key.shape[-2] <= SHORT and not query.requires_grad
+    if query.dtype is not torch.bfloat16 or query.device.type != "cpu" or short:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.transpose(-1, -2))
     if visible is not None:

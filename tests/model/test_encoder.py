@@ -53,11 +53,25 @@ def test_a_text_has_the_same_vector_alone_and_among_others(exact_encoder: MiniLM
 
 def test_texts_without_their_padding_have_the_vectors_that_they_have_with_it() -> None:
     transformer, tokenizer = load_transformer(), load_tokenizer()
-    tokens, mask = pad([encoding.ids for encoding in tokenizer.encode_batch(TEXTS)])
+    as_long = ["The mill stands.", "The barge sank.", "The lock leaks."]
+    tokens, mask = pad([encoding.ids for encoding in tokenizer.encode_batch([*as_long, *TEXTS])])
     padded = embed(transformer, tokens, mask).detach()
     with torch.inference_mode():
         packed = embed(transformer, tokens, mask)
     torch.testing.assert_close(packed, padded, atol=1e-6, rtol=0)
+
+
+def test_texts_of_any_lengths_are_multiplied_in_few_numbers_of_rows() -> None:
+    transformer, tokenizer = load_transformer(), load_tokenizer()
+    encoder = MiniLMEncoder(transformer, tokenizer, name="counted", dimension=384)
+    rows: set[int] = set()
+    for block in transformer.blocks:
+        for part in (block.query, block.output, block.up, block.down):
+            part.register_forward_pre_hook(lambda _, x: rows.add(x[0].numel() // x[0].shape[-1]))
+    for words in range(1, 120):
+        encoder.encode_passages(["tide " * words, "lock " * (2 * words), "mill " * (words % 9)])
+    assert max(rows) > 300
+    assert all(count % (16 if count <= 128 else 128) == 0 for count in rows), "kernels are kept for each number of rows"
 
 
 def test_what_is_past_the_longest_length_is_cut_and_nothing_before_it(real_encoder: MiniLMEncoder) -> None:
