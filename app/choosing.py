@@ -75,10 +75,7 @@ def choose(
         )
         chosen.extend(part.members[index] for index in picked)
         spent += len(picked) if budget.unit == "sentences" else int(words[rows[picked]].sum())
-    if budget.unit == "words" and len(parts) > 1:
-        best_first = sorted(chosen, key=lambda place: (-salience[place], place))
-        chosen = sorted(fit(vectors, salience, words, best_first, amount=budget.amount))
-    return chosen
+    return _fitted(chosen, vectors, salience, words, budget) if len(parts) > 1 else chosen
 
 
 def _shared(parts: Sequence[Part], lines: Sequence[Line], budget: Budget) -> Sequence[Part]:
@@ -120,8 +117,19 @@ def choose_from_book(
     kept = choose(chapters, lines, vectors, salience, replace(budget, amount=max(FIRST_LEVEL * budget.amount, least)))
     rows = np.array(kept, dtype=np.int64)
     both = (salience[rows] + rescore(kept, condensed([lines[place] for place in kept]))) / 2
-    words = [lines[place].words for place in kept]
-    return [kept[index] for index in select(vectors[rows], both, words, budget=budget)]
+    words = np.array([line.words for line in lines], dtype=np.int64)
+    chosen = [kept[index] for index in select(vectors[rows], both, words[rows], budget=budget)]
+    return _fitted(chosen, vectors, salience, words, budget)
+
+
+def _fitted(
+    chosen: list[int], vectors: NDArray[np.float16], salience: Floats, words: NDArray[np.int64], budget: Budget
+) -> list[int]:
+    """The choice from parts, with its least salient sentences exchanged for any of the text that meet the words."""
+    if budget.unit == "sentences":
+        return chosen
+    best_first = sorted(chosen, key=lambda place: (-salience[place], place))
+    return sorted(fit(vectors, salience, words, best_first, amount=budget.amount))
 
 
 def chapters_of(lines: Sequence[Line]) -> list[Part]:

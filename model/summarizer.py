@@ -142,13 +142,17 @@ def fit(
     """A choice with as few as possible of its last picks exchanged, so that its words are within 10% of the amount.
 
     That is so whenever some set of these sentences that do not repeat each other allows it, of the EXCHANGED most
-    salient; where none does, the choice stays. `closed` ones are not put in.
+    salient that are not too long; where none does, the choice stays. `closed` ones are not put in.
     """
     low, high = band(Budget(unit="words", amount=amount))
     total = int(words[chosen].sum())
     if low <= total <= high:
         return chosen
-    others = _others(vectors, salience, chosen, closed)
+    free = words <= high
+    free[chosen] = False
+    if closed is not None:
+        free &= ~closed
+    others = _others(vectors, salience, chosen, free)
     if total + int(words[others].sum()) < low:
         return chosen
     for kept in range(len(chosen), -1, -1):
@@ -172,8 +176,10 @@ def _shortlist(salience: NDArray[np.floating], words: NDArray[np.int64], budget:
     order = np.lexsort((np.arange(len(salience)), -salience))
     if budget.unit == "sentences":
         return order[: 4 * budget.amount + 256]
-    enough = int(np.searchsorted(np.cumsum(words[order]), 4 * budget.amount)) + 1
-    return order[: enough + 256]
+    _, high = band(budget)
+    fitting: NDArray[np.int64] = order[words[order] <= max(high, words.min())]
+    enough = int(np.searchsorted(np.cumsum(words[fitting]), 4 * budget.amount)) + 1
+    return fitting[: enough + 256]
 
 
 def _greedy(
@@ -209,11 +215,9 @@ def _greedy(
 
 
 def _others(
-    vectors: NDArray[np.floating], salience: NDArray[np.floating], chosen: list[int], closed: NDArray[np.bool_] | None
+    vectors: NDArray[np.floating], salience: NDArray[np.floating], chosen: list[int], free: NDArray[np.bool_]
 ) -> list[int]:
-    """What could stand beside the choice, the most salient EXCHANGED of it: none repeats it, or another of them."""
-    free = np.ones(len(vectors), dtype=bool) if closed is None else ~closed
-    free[chosen] = False
+    """What of the `free` ones could stand beside the choice, the most salient EXCHANGED: nothing is said twice."""
     order = np.flatnonzero(free)
     order = order[np.lexsort((order, -salience[order]))][: 2 * EXCHANGED]  # enough, and few to compare with the choice
     some = vectors[order].astype(np.float32)  # numpy multiplies half precision without BLAS

@@ -66,6 +66,15 @@ def test_of_a_book_a_loud_chapter_does_not_take_everything(budget: Budget) -> No
     assert [line.words_before for line in told] == [WORDS * number for number in range(len(told))]
 
 
+def test_few_words_of_a_book_are_met_by_a_sentence_that_the_first_level_did_not_keep() -> None:
+    book = list(BOOK)
+    book[200] = replace(book[200], words=8)
+    plain = -np.abs(loud_first_chapter())
+    plain[200] = -9.0
+    budget = Budget(unit="words", amount=8)
+    assert choose_from_book(book, VECTORS, plain, budget, lambda places, _: np.zeros(len(places), np.float32)) == [200]
+
+
 def test_every_chapter_has_its_say_at_the_first_level_however_short_the_summary() -> None:
     told: list[int] = []
 

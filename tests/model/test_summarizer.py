@@ -151,6 +151,14 @@ def test_a_budget_of_words_is_met_within_a_tenth_whenever_the_sentences_allow_it
     assert (0.9 * amount <= total <= 1.1 * amount) == band_is_reachable(words, amount)
 
 
+def test_a_budget_of_few_words_is_met_by_the_one_sentence_that_is_as_short_however_plain_it_is() -> None:
+    words = np.full(1_500, 30)
+    words[700] = 8
+    salience = np.ones(1_500, dtype=np.float32)
+    salience[700] = -9.0
+    assert select(random_vectors(1_500), salience, words, budget=Budget(unit="words", amount=8)) == [700]
+
+
 def test_a_budget_of_words_is_not_met_by_saying_something_twice() -> None:
     vectors = np.eye(3, dtype=np.float32)[[0, 1, 1]]
     salience = np.array([1.0, 0.0, 0.0], dtype=np.float32)
