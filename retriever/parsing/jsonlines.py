@@ -75,7 +75,7 @@ def _parts(rows: Sequence[Row], left: set[str], limits: Limits) -> Iterator[Said
     for row in rows:
         turn = _turn(row) if 2 * speaks > len(rows) else None
         if turn is not None:
-            left.update(str(key) for key in row if key not in _SPEAKERS + _CONTENTS)
+            left.update(_unread(row))
             yield turn
             continue
         inner = next((row[key] for key in _LISTS if _is_dialogue(row.get(key))), None)
@@ -95,6 +95,15 @@ def _turn(row: Row) -> Said | None:
         return None  # an article has an author too, and a title
     name = " ".join(speaker.split())
     return Said(text=_lines(content), speaker=name) if len(name) <= 100 else None
+
+
+def _unread(turn: Row) -> Iterator[str]:
+    """The fields of a turn that say something and are neither who speaks nor what is said."""
+    read = [next((key for key in names if _is_words(turn.get(key))), None) for names in (_SPEAKERS, _CONTENTS)]
+    for key, value in turn.items():
+        numbered = read[0] is None and key == "speaker"
+        if key not in read and not numbered and value not in (None, "", [], {}):
+            yield str(key)
 
 
 def _lines(text: str) -> str:
@@ -118,7 +127,7 @@ def _conversation(row: Row, turns: Sequence[Any], left: set[str], limits: Limits
     for each in turns:
         turn = _turn(each) if isinstance(each, dict) else None
         if turn is not None:
-            left.update(str(key) for key in each if key not in _SPEAKERS + _CONTENTS)
+            left.update(_unread(each))
             yield turn
         else:
             unsaid = each if isinstance(each, dict) else {_CONTENTS[0]: each}

@@ -155,6 +155,15 @@ def test_rows_of_speakers_are_turns():
     assert document.warnings == ("of the turns these fields were not read: start",)
 
 
+def test_what_a_turn_says_besides_is_named_in_a_warning():
+    document = rows(
+        {"speaker": "Ann", "role": "agent", "content": "So it is.", "text": "It is so.", "body": "", "tags": []},
+        {"speaker": 7, "role": "user", "value": "Is it?"},
+    )
+    assert document.text == "Ann: So it is.\nuser: Is it?"
+    assert document.warnings == ("of the turns these fields were not read: role, speaker, text",)
+
+
 def test_a_row_may_be_a_whole_conversation():
     document = rows(
         {
