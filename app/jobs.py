@@ -31,6 +31,11 @@ class Context:
         self._job = job
         self._written = time.monotonic()
 
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._job.id
+
     def check(self) -> None:
         """Raise Stopping when the service shuts down."""
         if self._runner.stopping:
@@ -76,6 +81,10 @@ class Attached:
             self.future.set_exception(error)
         else:
             self.future.set_result(work.result())
+
+    def job_id(self) -> str | None:
+        """The job that has taken the work over by now."""
+        return None if self._context is None else self._context.job_id
 
     def progress(self, done: int, total: int | None, unit: str) -> None:
         """Report progress to the job, if there is one. Raises Cancelled and Stopping."""

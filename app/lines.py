@@ -61,29 +61,32 @@ class Encoder(Protocol):
 
 
 class Shelf(Protocol):
-    """Where vectors of blocks of sentences of stored documents are kept, by a digest of what they say."""
+    """Where vectors of blocks of sentences are kept, by a digest of what they say.
 
-    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+    They are a stored document's, or, where its id is None, those of the text that came with the request.
+    """
+
+    def get(self, document_id: str | None, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
         """The known ones: digest -> [N, D]. NotFound for a document that is gone, as from the others."""
 
-    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
+    def put(self, document_id: str | None, digest: bytes, vectors: NDArray[np.float16]) -> None:
         """Keep a block."""
 
-    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
+    def keep(self, document_id: str | None, digests: Sequence[bytes]) -> None:
         """Let go of the document's other blocks."""
 
 
 class NoShelf:
     """Keeps nothing."""
 
-    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+    def get(self, document_id: str | None, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
         """Nothing is known."""
         return {}
 
-    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
+    def put(self, document_id: str | None, digest: bytes, vectors: NDArray[np.float16]) -> None:
         """Nothing is kept."""
 
-    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
+    def keep(self, document_id: str | None, digests: Sequence[bytes]) -> None:
         """Nothing is there to let go of."""
 
 
@@ -181,8 +184,8 @@ def encode_lines(
 ) -> NDArray[np.float16]:
     """Vectors [N, D] of all lines, in half precision: a book of 10,000 sentences takes 8 MB.
 
-    `documents` are the ids of the sources, None for an inline text. Blocks of stored documents that the shelf has are
-    not encoded, and every other one is put there as soon as it is, so that work which is cut short goes on from there.
+    `documents` are the ids of the sources, None for an inline text. Blocks that the shelf has are not encoded, and
+    every other one is put there as soon as it is, so that work which is cut short goes on from there.
     """
     blocks = list(_blocks_of(documents, lines))
     vectors = np.zeros((len(lines), encoder.dimension), dtype=np.float16)
@@ -190,21 +193,20 @@ def encode_lines(
     done = 0
     for document_id, group in groupby(blocks, key=lambda block: block.document_id):
         own = list(group)
-        known = {} if document_id is None else shelf.get(document_id, [block.digest for block in own])
+        known = shelf.get(document_id, [block.digest for block in own])
         for block in own:
             found = known.get(block.digest)
-            if found is None or found.shape != (len(block.lines), encoder.dimension):
-                found = _encode(encoder, [line.text for line in block.lines]).astype(np.float16)
-                if document_id is not None:
-                    shelf.put(document_id, block.digest, found)
-                metrics.SENTENCE_VECTORS.labels("encoded").inc(len(found))
+            rows = vectors[done : done + len(block.lines)]
+            if found is None or found.shape != rows.shape:
+                rows[:] = _encode(encoder, [line.text for line in block.lines])
+                shelf.put(document_id, block.digest, rows)
+                metrics.SENTENCE_VECTORS.labels("encoded").inc(len(rows))
             else:
-                metrics.SENTENCE_VECTORS.labels("kept").inc(len(found))
-            vectors[done : done + len(found)] = found
-            done += len(found)
+                rows[:] = found
+                metrics.SENTENCE_VECTORS.labels("kept").inc(len(rows))
+            done += len(rows)
             progress(done, len(lines), UNIT)
-        if document_id is not None:
-            shelf.keep(document_id, [block.digest for block in own])
+        shelf.keep(document_id, [block.digest for block in own])
     return vectors
 
 

@@ -6,7 +6,7 @@ sentence is its place and a half-precision vector.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -64,11 +64,19 @@ class Summarizing:
         """What scores the sentences, by name and hash."""
         return self._salience.name
 
-    def summarize(self, tenant: str, request: SummarizeRequest, *, progress: Progress) -> SummarizeReply:
+    def summarize(
+        self,
+        tenant: str,
+        request: SummarizeRequest,
+        *,
+        progress: Progress,
+        job: Callable[[], str | None] = lambda: None,
+    ) -> SummarizeReply:
         """The summary that a request asks for.
 
         `progress(done, total, unit)` counts encoded sentences and is called at least once; what it raises, such as
-        Cancelled, stops the work. Raises NoGenerator for `mode: abstractive`, and what `sources.resolve` raises.
+        Cancelled, stops the work. `job` tells the job, if there is one by then, that goes on with it after a kill.
+        Raises NoGenerator for `mode: abstractive`, and what `sources.resolve` raises.
         """
         if request.mode == "abstractive":
             raise NoGenerator("no generator is configured: mode 'extractive' is the one that works")
@@ -80,35 +88,51 @@ class Summarizing:
             encoder=self._encoder,
             salience=self._salience,
             reader=self._reader,
-            shelf=_StoreShelf(self._store, tenant, self._encoder.version),
+            shelf=_StoreShelf(self._store, tenant, self._encoder.version, job),
             progress=progress,
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _StoreShelf:
     """The store as the place where vectors of sentences are kept.
 
-    A document that is deleted while it is summarized was read already: nothing more is kept of it.
+    A document that is deleted while it is summarized was read already: nothing more is kept of it. What is encoded of
+    an inline text before a job takes the work over waits for that job.
     """
 
     store: Store
     tenant: str
     encoder: str
+    job: Callable[[], str | None]
+    _waiting: dict[bytes, NDArray[np.float16]] = field(default_factory=dict)
 
-    def get(self, document_id: str, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
+    def get(self, document_id: str | None, digests: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float16]]:
         with suppress(NotFound):
-            return self.store.sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+            if document_id is not None:
+                return self.store.sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+            if (job_id := self.job()) is not None:
+                return self.store.job_blocks(self.tenant, job_id, encoder=self.encoder, digests=digests)
         return {}
 
-    def put(self, document_id: str, digest: bytes, vectors: NDArray[np.float16]) -> None:
-        blocks = {digest: vectors}
+    def put(self, document_id: str | None, digest: bytes, vectors: NDArray[np.float16]) -> None:
+        if document_id is None:
+            self._put_of_job(digest, vectors)
+            return
         with suppress(NotFound):
+            blocks = {digest: vectors}
             self.store.put_sentence_blocks(self.tenant, document_id, encoder=self.encoder, blocks=blocks)
 
-    def keep(self, document_id: str, digests: Sequence[bytes]) -> None:
-        with suppress(NotFound):
-            self.store.keep_sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+    def keep(self, document_id: str | None, digests: Sequence[bytes]) -> None:
+        if document_id is not None:
+            with suppress(NotFound):
+                self.store.keep_sentence_blocks(self.tenant, document_id, encoder=self.encoder, digests=digests)
+
+    def _put_of_job(self, digest: bytes, vectors: NDArray[np.float16]) -> None:
+        self._waiting[digest] = vectors
+        if (job_id := self.job()) is not None:
+            self.store.put_job_blocks(self.tenant, job_id, encoder=self.encoder, blocks=self._waiting)
+            self._waiting = {}
 
 
 def summarize_texts(

@@ -36,7 +36,7 @@ class Tasks:
 
     def summarize(self, tenant: str, request: SummarizeRequest, attached: Attached) -> Mapping[str, Any]:
         """The reply to a request for a summary."""
-        reply = self._summarizing.summarize(tenant, request, progress=attached.progress)
+        reply = self._summarizing.summarize(tenant, request, progress=attached.progress, job=attached.job_id)
         return reply.model_copy(update={"request_id": telemetry.request_id.get()}).model_dump(mode="json")
 
     def stream_answers(self, tenant: str, request: AskRequest, channel: Channel) -> None:

@@ -210,6 +210,7 @@ def _end(connection: Connection, row: Row[Any], status: str, **values: Any) -> N
     if status != "succeeded" and row.kind == INGEST:
         why = str((values.get("problem") or {}).get("detail", CANCELLED))
         drop_revision(connection, row.tenant, row.payload["document_id"], row.id, why=why)
+    connection.execute(schema.job_blocks.delete().where(schema.job_blocks.c.job == row.number))
     if row.kind == BATCH:
         connection.execute(schema.batch_lines.delete().where(schema.batch_lines.c.job == row.number))
         connection.execute(schema.receipts.delete().where(schema.receipts.c.scope == f"{LINES}{row.id}"))

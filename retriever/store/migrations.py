@@ -117,4 +117,7 @@ MIGRATIONS = (
         what="vectors of sentences",
         run=lambda connection: add_table(connection, schema.sentence_blocks),
     ),
+    Migration(
+        to=7, what="vectors of a job's sentences", run=lambda connection: add_table(connection, schema.job_blocks)
+    ),
 )

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_VERSION = 6  # how an older store gets there: `migrations.py`
+SCHEMA_VERSION = 7  # how an older store gets there: `migrations.py`
 
 metadata = MetaData()
 
@@ -211,6 +211,17 @@ jobs = Table(
     Index("jobs_by_status", "status", "tenant", "number"),
     Index("jobs_by_tenant", "tenant", "number"),
     sqlite_autoincrement=True,
+)
+
+# Sentences of a text that came with the request, as in sentence_blocks; gone when the job is over.
+job_blocks = Table(
+    "job_blocks",
+    metadata,
+    Column("job", ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
+    Column("encoder", String, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("sentences", Integer, nullable=False),
+    Column("vectors", LargeBinary, nullable=False),
 )
 
 batch_lines = Table(

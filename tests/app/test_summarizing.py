@@ -494,6 +494,31 @@ def test_a_summary_that_was_cut_short_goes_on_where_it_was(store: Store, encoder
     assert seen == sorted(seen)
 
 
+def test_a_job_for_an_inline_text_goes_on_where_it_was_after_a_kill(store: Store, encoder: MiniLMEncoder) -> None:
+    counting = Counting(encoder)
+    summarizing = Summarizing(store, counting)
+    request = SummarizeRequest(text=LONG)
+    job_id = store.create_job("default", "summarize", request.model_dump(mode="json")).id
+    store.claim_job()
+    taken_over = False
+
+    def stop(done: int, total: int, unit: str) -> None:
+        nonlocal taken_over
+        taken_over = done > total / 4
+        if done > total / 2:
+            raise StoppedInTheMiddle
+
+    with pytest.raises(StoppedInTheMiddle):
+        summarizing.summarize("default", request, progress=stop, job=lambda: job_id if taken_over else None)
+    before, counting.encoded = counting.encoded, 0
+    whole = summarizing.summarize("default", request, progress=quiet, job=lambda: job_id)
+    again, counting.encoded = counting.encoded, 0
+    store.finish_job("default", job_id, {})
+    assert summarizing.summarize("default", request, progress=quiet, job=lambda: job_id).summary == whole.summary
+    assert before > 0
+    assert again + before == counting.encoded, "and nothing is kept once the job is over"
+
+
 SUPPORT = """Customer: My phone does not charge since the update, and it gets warm in the evening.
 Agent: Hello and thank you for writing to us about your phone today.
 Customer: It is the blue model that I bought in May of this year.

@@ -55,3 +55,29 @@ def test_blocks_are_a_tenant_s_own_and_go_with_their_document(shelf, document):
     shelf.delete_document(TENANT, document)
     with pytest.raises(NotFound):
         shelf.put_sentence_blocks(TENANT, document, encoder="e@1", blocks={ONE: block(1, seed=0)})
+
+
+def test_blocks_of_a_job_are_kept_while_it_is_under_way_and_by_its_tenant_alone(shelf):
+    job = shelf.create_job(TENANT, "summarize", {}).id
+    shelf.put_job_blocks(TENANT, job, encoder="e@1", blocks={ONE: block(3, seed=0)})
+    shelf.put_job_blocks(TENANT, job, encoder="e@1", blocks={ONE: block(2, seed=2), TWO: block(1, seed=1)})
+    found = shelf.job_blocks(TENANT, job, encoder="e@1", digests=[ONE, TWO])
+    np.testing.assert_array_equal(found[ONE], block(2, seed=2))
+    np.testing.assert_array_equal(found[TWO], block(1, seed=1))
+    assert shelf.job_blocks(TENANT, job, encoder="e@2", digests=[ONE]) == {}
+    with pytest.raises(NotFound):
+        shelf.job_blocks("somebody else", job, encoder="e@1", digests=[ONE])
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled"])
+def test_nothing_is_kept_of_a_job_that_is_over(shelf, end):
+    job = shelf.create_job(TENANT, "summarize", {}).id
+    shelf.put_job_blocks(TENANT, job, encoder="e@1", blocks={ONE: block(1, seed=0)})
+    if end == "cancelled":
+        shelf.cancel_job(TENANT, job)
+    else:
+        shelf.claim_job()
+        over = shelf.finish_job if end == "succeeded" else shelf.fail_job
+        over(TENANT, job, {})
+    shelf.put_job_blocks(TENANT, job, encoder="e@1", blocks={TWO: block(1, seed=1)})
+    assert shelf.job_blocks(TENANT, job, encoder="e@1", digests=[ONE, TWO]) == {}
