@@ -4,6 +4,8 @@ A document has revisions, numbered as they were accepted; the one that its field
 A revision's bytes, text and passages stand in tables of their own, so that reading a document's row stays cheap.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -32,6 +34,15 @@ def _number() -> Column[int]:
 
 def _of_document() -> Column[int]:
     return Column("document", ForeignKey("documents.number", ondelete="CASCADE"), primary_key=True)
+
+
+def _block() -> tuple[Column[Any], ...]:
+    return (
+        Column("encoder", String, primary_key=True),
+        Column("digest", LargeBinary, primary_key=True),  # of what the sentences of the block say
+        Column("sentences", Integer, nullable=False),
+        Column("vectors", LargeBinary, nullable=False),  # float16, little-endian, one after the other
+    )
 
 
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", String, nullable=False))
@@ -159,10 +170,7 @@ sentence_blocks = Table(
     "sentence_blocks",
     metadata,
     _of_document(),
-    Column("encoder", String, primary_key=True),
-    Column("digest", LargeBinary, primary_key=True),  # of what the sentences of the block say
-    Column("sentences", Integer, nullable=False),
-    Column("vectors", LargeBinary, nullable=False),  # float16, little-endian, one after the other
+    *_block(),
 )
 
 assets = Table(
@@ -218,10 +226,7 @@ job_blocks = Table(
     "job_blocks",
     metadata,
     Column("job", ForeignKey("jobs.number", ondelete="CASCADE"), primary_key=True),
-    Column("encoder", String, primary_key=True),
-    Column("digest", LargeBinary, primary_key=True),
-    Column("sentences", Integer, nullable=False),
-    Column("vectors", LargeBinary, nullable=False),
+    *_block(),
 )
 
 batch_lines = Table(
