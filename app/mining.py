@@ -8,10 +8,11 @@ import argparse
 import json
 import random
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain, groupby, islice
+from math import log
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -21,8 +22,9 @@ import numpy as np
 from app.like_names import Encode, LikeNames
 from app.pieces import LONGEST_PIECE, join_hits
 from app.related_words import RelatedWords
-from app.unanswerable import Alike, Mention, Related, altered, mentions
+from app.unanswerable import CHANGES, PLAIN_CHANGES, Alike, Change, Mention, Related, altered, mentions
 from model.encoder import MiniLMEncoder
+from model.reader import FLOOR, LongformerReader
 from model.training.groups import MinedGroup
 from retriever.chunking import WordPieceCounter, split
 from retriever.parsing import parse_text
@@ -32,6 +34,8 @@ from retriever.types import Hit, Passage
 
 Search = Callable[[str, int, Sequence[str] | None], list[int]]
 """(query, how many, documents to look in) -> keys of passages, best first."""
+Sure = Callable[[str, Sequence[str]], float]
+"""(question, passages) -> how sure a reader is that they answer it."""
 
 Way = Literal["answered", "missing", "elsewhere", "altered", "cut"]
 WAYS: dict[Way, float] = {  # how groups are made, and how often
@@ -163,13 +167,52 @@ def _similar(questions: Sequence[Question], encode: Encode) -> tuple[dict[str, l
     return found, repeated
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hardest:
+    """Of `tries` unanswerable groups of a question, the one that a reader is the `sure`st to answer is taken.
+
+    All but the first have a question changed in a way that nearly always makes it ask for something else: among many
+    changes a reader falls most for those that change nothing.
+    """
+
+    sure: Sure
+    tries: int
+
+
 def groups(
-    corpus: Corpus, questions: Sequence[Question], search: Search, *, seed: int, alone: float = ALONE
+    corpus: Corpus,
+    questions: Sequence[Question],
+    search: Search,
+    *,
+    seed: int,
+    alone: float = ALONE,
+    hardest: Hardest | None = None,
 ) -> Iterator[MinedGroup]:
-    """One group a question, in their order; questions whose answer no passage holds whole are left out."""
+    """One group a question, in their order; questions whose answer no passage holds whole are left out.
+
+    With `hardest`, unanswerable ones are those that a reader falls for, as an annotator who sees a reader's answers
+    would write them (Bartolo et al. 2020, "Beat the AI").
+    """
+
     for question in questions:
         group = _group(corpus, question, search, random.Random(f"{seed} {question.id}"), alone)  # noqa: S311
+        if group is not None and hardest is not None and not group.answers:
+            group = max(
+                [group, *_changed(corpus, question, search, seed, alone, hardest.tries - 1)],
+                key=lambda it: hardest.sure(it.question, it.passages),
+            )
         if group is not None:
+            yield group
+
+
+def _changed(
+    corpus: Corpus, question: Question, search: Search, seed: int, alone: float, count: int
+) -> Iterator[MinedGroup]:
+    """At most `count` groups with the question plainly changed."""
+    for attempt in range(count):
+        chance = random.Random(f"{seed} {question.id} {attempt}")  # noqa: S311 - not a secret
+        group = _group(corpus, question, search, chance, alone, ways={"altered": 1.0}, changes=PLAIN_CHANGES)
+        if group is not None and not group.answers:
             yield group
 
 
@@ -183,13 +226,20 @@ def _questions(paragraph: dict[str, list[dict[str, object]]], *, article: str, o
 
 
 def _group(
-    corpus: Corpus, question: Question, search: Search, chance: random.Random, alone: float
+    corpus: Corpus,
+    question: Question,
+    search: Search,
+    chance: random.Random,
+    alone: float,
+    ways: Mapping[Way, float] | None = None,
+    changes: Mapping[Change, float] = CHANGES,
 ) -> MinedGroup | None:
     article = corpus.articles[question.article]
     gold = {passage.key for span in question.answers for passage in _holding(article.passages, span)}
     if question.answers and not gold:
         return None
-    way: Way = chance.choices(list(WAYS), weights=list(WAYS.values()))[0] if gold else "missing"
+    ways = ways or WAYS
+    way: Way = chance.choices(list(ways), weights=list(ways.values()))[0] if gold else "missing"
     if question.id in corpus.repeated and gold and way != "cut":
         way = "answered"  # another passage may well answer what is asked so often
     kept = corpus.passages[chance.choice(sorted(gold))] if gold and way != "missing" else None
@@ -204,6 +254,7 @@ def _group(
                 related=corpus.related,
                 alike=corpus.alike,
                 chance=chance,
+                changes=changes,
             )
             or text
         )
@@ -353,6 +404,18 @@ def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
         yield search
 
 
+def sureness(folder: Path) -> Sure:
+    """The log odds, by the reader in a folder, of its best answer against none."""
+    reader = LongformerReader.load(folder)
+
+    def sure(question: str, passages: Sequence[str]) -> float:
+        decoded, _ = reader.decode(question, passages)
+        best = decoded.candidates[0].probability if decoded.candidates else 0.0
+        return log(max(best, FLOOR)) - log(max(decoded.null, FLOOR))
+
+    return sure
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -360,6 +423,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--questions", type=int, default=None, help="a random sample of so many")
     parser.add_argument("--alone", type=float, default=ALONE, help="the share of groups of one text alone")
+    parser.add_argument("--reader", type=Path, help="a reader's folder: take the unanswerable ones that it falls for")
+    parser.add_argument("--tries", type=int, default=4, help="of so many of a question, with --reader")
     parser.add_argument(
         "--validation", type=float, default=0.05, help="the share of each set's articles that is held out"
     )
@@ -367,6 +432,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     encoder = MiniLMEncoder.load()
+    hardest = None if options.reader is None else Hardest(sure=sureness(options.reader), tries=options.tries)
     corpus = read_squad(
         options.set, count=encoder.count_word_pieces, related=RelatedWords(), encode=encoder.encode_queries
     )
@@ -381,7 +447,12 @@ def main() -> None:
             chance.shuffle(questions)
             with (options.out / f"{name}.jsonl").open("w", encoding="utf-8") as file:
                 for group in groups(
-                    corpus, questions[: options.questions], search, seed=options.seed, alone=options.alone
+                    corpus,
+                    questions[: options.questions],
+                    search,
+                    seed=options.seed,
+                    alone=options.alone,
+                    hardest=hardest,
                 ):
                     file.write(json.dumps(vars(group), ensure_ascii=False) + "\n")
 

@@ -7,7 +7,8 @@ in that another question has.
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Literal
@@ -15,6 +16,20 @@ from typing import Literal
 from app.opposites import OPPOSITE
 
 Kind = Literal["year", "number", "name"]
+Change = Literal["swapped for absent", "swapped for present", "conditioned", "replaced", "opposite", "negated"]
+CHANGES: dict[Change, float] = {  # how questions are changed, and how often
+    "swapped for absent": 0.20,
+    "swapped for present": 0.20,
+    "conditioned": 0.25,
+    "replaced": 0.15,
+    "opposite": 0.15,
+    "negated": 0.05,
+}
+# Those after which a question nearly always asks for something else. A related word may mean the same, and a condition
+# may hold.
+PLAIN_CHANGES: dict[Change, float] = {
+    change: share for change, share in CHANGES.items() if change not in ("conditioned", "replaced")
+}
 Related = Callable[[str], Sequence[str]]
 """A word -> words of like kind and another meaning, nearest first."""
 Alike = Callable[[str, Sequence[str]], Sequence[str]]
@@ -23,6 +38,7 @@ Alike = Callable[[str, Sequence[str]], Sequence[str]]
 MOST_RELATED = 24
 MOST_ALIKE = 6  # a person's name is to be replaced by a person's: farther ones make questions that nobody would ask
 SHORTEST_NAME = 3
+_STEM = 4  # names with a word that begins with the same letters may be forms of one
 
 _NAME = re.compile(r"\b[A-Z][\w-]*(?:\s(?:(?:of|of the|de|van|von)\s)?[A-Z][\w-]*)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:\n\"“])\s*$")
@@ -84,6 +100,7 @@ def altered(
     related: Related,
     alike: Alike,
     chance: random.Random,
+    changes: Mapping[Change, float] = CHANGES,
 ) -> str | None:
     """The question changed in one of these ways, by chance; None where none of them can be taken.
 
@@ -95,20 +112,21 @@ def altered(
     def swap(*, inside: bool) -> str | None:
         return swapped(question, passage=passage, others=others, alike=alike, inside=inside, chance=chance)
 
-    ways: list[tuple[float, Callable[[], str | None]]] = [
-        (0.20, lambda: swap(inside=False)),
-        (0.20, lambda: swap(inside=True)),
-        (0.25, lambda: conditioned(question, passage=passage, asked=asked, chance=chance)),
-        (0.15, lambda: replaced(question, passage=passage, related=related, chance=chance)),
-        (0.15, lambda: opposite(question, chance=chance)),
-        (0.05, lambda: negated(question)),
-    ]
-    while ways:
-        way = chance.choices(ways, weights=[weight for weight, _ in ways])[0]
-        changed = way[1]()
+    made: dict[Change, Callable[[], str | None]] = {
+        "swapped for absent": lambda: swap(inside=False),
+        "swapped for present": lambda: swap(inside=True),
+        "conditioned": lambda: conditioned(question, passage=passage, asked=asked, chance=chance),
+        "replaced": lambda: replaced(question, passage=passage, related=related, chance=chance),
+        "opposite": lambda: opposite(question, chance=chance),
+        "negated": lambda: negated(question),
+    }
+    left = dict(changes)
+    while left:
+        change = chance.choices(list(left), weights=list(left.values()))[0]
+        changed = made[change]()
         if changed is not None:
             return changed
-        ways.remove(way)
+        del left[change]
     return None
 
 
@@ -127,10 +145,11 @@ def swapped(
     in the passage, or `others` offers nothing to put in its place.
     """
     here = [mention for mention in mentions(question) if mention.text in passage]
+    here = [mention for mention in here if mention.kind != "name" or len(mention.text) >= SHORTEST_NAME]
     chance.shuffle(here)
     for mention in here:
         fitting = sorted({it.text for it in others if it.kind == mention.kind and (it.text in passage) is inside})
-        fitting = [text for text in fitting if text not in question and not _share_a_word(text, mention.text)]
+        fitting = [text for text in fitting if text not in question and not _may_be_one(text, mention.text)]
         if mention.kind == "name":
             near = alike(mention.text, [text for text in fitting if len(text) >= SHORTEST_NAME])
         else:
@@ -218,6 +237,26 @@ def _uncapitalized(phrase: str) -> str:
 
 def _share_a_word(one: str, other: str) -> bool:
     return bool(_content(one) & _content(other))
+
+
+def _may_be_one(one: str, other: str) -> bool:
+    """Whether two names may name one thing: words that begin alike, as of Czech and Czechs, or one's initials."""
+    plain, against = (_without_accents(text.casefold()) for text in (one, other))
+    if _share_a_word(plain, against) or plain in (_initials(against), against) or against == _initials(plain):
+        return True
+    return bool(_stems(plain) & _stems(against))
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM] for word in re.findall(r"[^\W\d]+", text) if len(word) >= _STEM}
+
+
+def _initials(text: str) -> str:
+    return "".join(word[0] for word in text.split())
+
+
+def _without_accents(text: str) -> str:
+    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
 
 
 def _content(text: str) -> set[str]:

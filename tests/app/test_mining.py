@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app import mining
-from app.mining import Corpus, groups, held_out, read_squad, sparse_search
+from app.mining import Corpus, Hardest, groups, held_out, read_squad, sparse_search
 
 TOWNS = ["Leith", "Oslo", "Kyiv", "Turin", "Porto", "Lyon", "Cork", "Gdansk", "Split", "Bergen", "Vigo", "Ghent"]
 COLUMNS: dict[str, int] = {}
@@ -107,6 +107,24 @@ def test_passages_come_from_the_same_article_and_from_others(corpus: Corpus) -> 
     near = [thing for group in mined for passage in group.passages if (thing := group.id.split()[0]) in passage]
     total = sum(len(group.passages) for group in mined)
     assert total / 2 < len(near) < total
+
+
+def test_of_several_unanswerable_groups_the_one_that_a_reader_falls_for_is_taken(corpus: Corpus) -> None:
+    def surest_of_later_towns(question: str, passages: Sequence[str]) -> float:
+        return max(TOWNS.index(town) for town in TOWNS if town in question)
+
+    hardest = Hardest(sure=surest_of_later_towns, tries=12)
+    with sparse_search(list(corpus.passages.values())) as search:
+        plain = list(groups(corpus, corpus.questions, search, seed=0, alone=1.0))
+        hard = list(groups(corpus, corpus.questions, search, seed=0, alone=1.0, hardest=hardest))
+    assert [group.id for group in hard] == [group.id for group in plain]
+    assert [group for group in hard if group.answers] == [group for group in plain if group.answers]
+    gained = [
+        surest_of_later_towns(one.question, ()) - surest_of_later_towns(other.question, ())
+        for one, other in zip(hard, plain, strict=True)
+    ]
+    assert min(gained) == 0
+    assert sum(gain > 0 for gain in gained) >= 5
 
 
 def test_the_seed_decides_the_groups(corpus: Corpus) -> None:

@@ -49,6 +49,17 @@ def test_a_swap_inside_the_passage_leaves_only_words_that_stand_there() -> None:
     assert swap("Who built it in 1871?", TEXT, inside=True) == "Who built it in 1903?"
 
 
+@pytest.mark.parametrize("other", ["Édith Cranes", "Crane Company", "Ada", "AC"])
+def test_a_name_is_not_swapped_for_one_that_may_be_the_same(other: str) -> None:
+    assert swap("What did Ada Crane build?", f"Then came {other} and went.") is None
+
+
+def test_letters_are_not_swapped_as_names() -> None:
+    asked = "Which A.S. mill did Ada Crane build?"
+    found = {swap(asked, "Then came John Moore.", seed=seed) for seed in range(10)}
+    assert found == {"Which A.S. mill did John Moore build?"}
+
+
 def test_a_swap_puts_in_the_likest_names_and_the_nearest_numbers() -> None:
     names = "Then came " + " and ".join(f"Mx{letter * 3}" for letter in "abcdefghij") + "."
     numbers = "In " + " and ".join(map(str, range(1801, 1821))) + "."
