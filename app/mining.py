@@ -7,33 +7,24 @@ Articles are read whole and chunked as the service chunks them, so a group looks
 import argparse
 import json
 import random
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, groupby, islice
+from itertools import chain, islice
 from math import log
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-import numpy as np
-
-from app.like_names import Encode, LikeNames
 from app.pieces import LONGEST_PIECE, join_hits
 from app.related_words import RelatedWords
-from app.unanswerable import CHANGES, PLAIN_CHANGES, Alike, Change, Mention, Related, altered, mentions
+from app.scratch_index import Search, sparse_search
+from app.squad_corpus import Corpus, Question, held_out, read_squad
+from app.unanswerable import CHANGES, PLAIN_CHANGES, Change, altered
 from model.encoder import MiniLMEncoder
 from model.reader import FLOOR, LongformerReader
 from model.training.groups import MinedGroup
-from retriever.chunking import WordPieceCounter, split
-from retriever.parsing import parse_text
 from retriever.sentences import split_sentences
-from retriever.sparse import SparseIndex
 from retriever.types import Hit, Passage
 
-Search = Callable[[str, int, Sequence[str] | None], list[int]]
-"""(query, how many, documents to look in) -> keys of passages, best first."""
 Sure = Callable[[str, Sequence[str]], float]
 """(question, passages) -> how sure a reader is that they answer it."""
 
@@ -45,47 +36,11 @@ WAYS: dict[Way, float] = {  # how groups are made, and how often
     "altered": 0.26,  # the question asks for something else about the same
     "cut": 0.06,  # the passage lacks the sentence that answers
 }
-SIMILAR = 8  # questions kept for each, most similar first
-SAME = 0.9  # the cosine from which on two questions are taken for one
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 2, 8
 ALONE = 0.5  # the share of groups of one text alone, as a short inline text is read
 PARAGRAPH = 0.7  # of those, the share that shows a paragraph of the article; the others show a stretch of passages
 POOL = 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """A question with where its answers stand in the whole article: (start, end) code points."""
-
-    id: str
-    article: str
-    text: str
-    answers: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Article:
-    """A text with its paragraphs (start, end), its passages in order, and the names and numbers in it."""
-
-    text: str
-    paragraphs: list[tuple[int, int]]
-    passages: list[Passage]
-    mentions: list[Mention]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Corpus:
-    """Articles by name, their passages by key, and the questions that were asked of them."""
-
-    articles: dict[str, Article]
-    passages: dict[int, Passage]
-    questions: list[Question]
-    similar: dict[str, list[Question]]  # by the question's id, of the same article, most similar first
-    repeated: set[str]  # ids of questions that are asked of their article more than once, in nearly the same words
-    count: WordPieceCounter
-    related: Related
-    alike: Alike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,70 +56,6 @@ class _Excerpt:
 
     def touches(self, span: tuple[int, int]) -> bool:
         return self.start < span[1] and span[0] < self.end
-
-
-def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Related, encode: Encode) -> Corpus:
-    """Files in SQuAD's format, each article whole, a paragraph a line."""
-    articles: dict[str, Article] = {}
-    passages: dict[int, Passage] = {}
-    questions: list[Question] = []
-    for path in paths:
-        for number, data in enumerate(json.loads(path.read_text(encoding="utf-8"))["data"]):
-            name = f"{path.stem}/{number}"
-            contexts = [paragraph["context"] for paragraph in data["paragraphs"]]
-            starts = list(accumulate((len(context) + 1 for context in contexts), initial=0))
-            document = parse_text("\n".join(contexts))
-            chunks = split(document, count=count)
-            text = document.text
-            made = [
-                Passage(
-                    key=len(passages) + ordinal + 1,
-                    id=f"{name}/{ordinal}",
-                    document_id=name,
-                    version="",
-                    ordinal=ordinal,
-                    start=chunk.start,
-                    end=chunk.end,
-                    text=text[chunk.start : chunk.end],
-                )
-                for ordinal, chunk in enumerate(chunks)
-            ]
-            passages |= {passage.key: passage for passage in made}
-            articles[name] = Article(
-                text=text,
-                paragraphs=[(at, at + len(context)) for at, context in zip(starts, contexts, strict=False)],
-                passages=made,
-                mentions=list(mentions(text)),
-            )
-            for start, paragraph in zip(starts, data["paragraphs"], strict=False):
-                questions.extend(_questions(paragraph, article=name, offset=start))
-    similar, repeated = _similar(questions, encode)
-    return Corpus(
-        articles=articles,
-        passages=passages,
-        questions=questions,
-        similar=similar,
-        repeated=repeated,
-        count=count,
-        related=related,
-        alike=LikeNames(encode),
-    )
-
-
-def _similar(questions: Sequence[Question], encode: Encode) -> tuple[dict[str, list[Question]], set[str]]:
-    """The most similar other questions of the same article, by their vectors, and those that another repeats."""
-    found: dict[str, list[Question]] = {}
-    repeated = set()
-    for _, asked in groupby(questions, key=lambda question: question.article):
-        row = list(asked)
-        vectors = encode([question.text for question in row])
-        likeness = vectors @ vectors.T
-        np.fill_diagonal(likeness, -1.0)
-        repeated |= {question.id for question, most in zip(row, likeness.max(axis=1), strict=True) if most >= SAME}
-        likeness[likeness >= SAME] = -1.0
-        for question, order in zip(row, np.argsort(-likeness, axis=1, kind="stable"), strict=True):
-            found[question.id] = [row[at] for at in order[: min(SIMILAR, len(row) - 1)]]
-    return found, repeated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,15 +105,6 @@ def _changed(
         group = _group(corpus, question, search, chance, alone, ways={"altered": 1.0}, changes=PLAIN_CHANGES)
         if group is not None and not group.answers:
             yield group
-
-
-def _questions(paragraph: dict[str, list[dict[str, object]]], *, article: str, offset: int) -> Iterator[Question]:
-    for row in paragraph["qas"]:
-        answers = row["answers"]
-        if not isinstance(answers, list):
-            raise ValueError(f"question {row['id']!r}: answers is not a list")
-        spans = {(offset + a["answer_start"], offset + a["answer_start"] + len(a["text"])) for a in answers}
-        yield Question(id=str(row["id"]), article=article, text=str(row["question"]), answers=tuple(sorted(spans)))
 
 
 def _group(
@@ -373,35 +255,6 @@ def _interleaved(near: list[Passage], far: list[Passage], chance: random.Random)
 
 def _holding(passages: Sequence[Passage], span: tuple[int, int]) -> list[Passage]:
     return [passage for passage in passages if passage.start <= span[0] and span[1] <= passage.end]
-
-
-def held_out(names: Iterable[str], share: float) -> set[str]:
-    """Articles for validation, by the hashes of their names alone: about this share of each set, and at least one."""
-    ranked = sorted((zlib.crc32(name.encode()), name) for name in names)
-    firsts = {name.split("/")[0]: name for _, name in reversed(ranked)}
-    return {name for place, name in ranked if place < share * 2**32} | set(firsts.values())
-
-
-@contextmanager
-def sparse_index(passages: Sequence[Passage]) -> Iterator[SparseIndex]:
-    """BM25 over all passages, in an index that is gone afterwards."""
-    with TemporaryDirectory() as folder:
-        index = SparseIndex(Path(folder))
-        index.apply(1, {}, passages)
-        index.commit()
-        yield index
-        index.close()
-
-
-@contextmanager
-def sparse_search(passages: Sequence[Passage]) -> Iterator[Search]:
-    """The keys that such an index finds."""
-    with sparse_index(passages) as index:
-
-        def search(query: str, k: int, documents: Sequence[str] | None) -> list[int]:
-            return [scored.key for scored in index.search(query, k, documents=documents)]
-
-        yield search
 
 
 def sureness(folder: Path) -> Sure:

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from app import terminal
-from app.mining import sparse_index, sparse_search
 from app.pseudo_questions import Rarity, pseudo_questions
+from app.scratch_index import sparse_index, sparse_search
 from model.reader import LongformerReader
 from model.towers import Towers, starting_towers
 from model.training.pairs import POOLED, Pair, read_corpus

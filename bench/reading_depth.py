@@ -30,7 +30,7 @@ from bench.records import RESULTS, write_result
 TOP_K = (1, 2, 4, 8, 16, 32)
 WINDOWS = (512, 1_024, 2_048, 4_096, 8_192, 16_384)
 SEED = 13
-HELD = 0.05  # of the articles, by their names alone: those that app/mining.py keeps from training
+HELD = 0.05  # of the articles, by their names alone: those that app/squad_corpus.py keeps from training
 
 
 def held_out(path: Path) -> QaSet:

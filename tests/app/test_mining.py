@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from app import mining
-from app.mining import Corpus, Hardest, groups, held_out, read_squad, sparse_search
+from app.mining import Hardest, groups
+from app.scratch_index import sparse_search
+from app.squad_corpus import Corpus, held_out, read_squad
 
 TOWNS = ["Leith", "Oslo", "Kyiv", "Turin", "Porto", "Lyon", "Cork", "Gdansk", "Split", "Bergen", "Vigo", "Ghent"]
 COLUMNS: dict[str, int] = {}
