@@ -36,7 +36,7 @@ Find = Callable[[int], list[Scored]]  # how many -> the best so many
 TuningOf = Callable[[str, str], Tuning | None]  # (tenant, collection) -> what was learned for it
 EncoderOf = Callable[[Tuning], Encoder]  # with the layers that were learned
 # CONTRIBUTING.md has the measures, of training sets.
-DEFAULT_MIX = Mix(weight=0.2, nearby=0.25, whole=0.5, near=0.4, joined=0.4)
+DEFAULT_MIX = Mix(weight=0.2, nearby=0.25, whole=0.5, near=0.3, joined=0.5)
 
 
 class Asking(Protocol):

@@ -2,7 +2,7 @@
 
     score(z) = mix(z) + nearby * max of mix over z and up to REACH passages each side + whole * max over z's document
     mix(z)   = weight * bm25 / (the pool's largest bm25) + (1 - weight) * cosine
-               + near * near(q, z) + joined * joined(q, z)
+               + near * near(q, z)^EMPHASIS + joined * joined(q, z)^EMPHASIS
     cosine   = d(z) . unit(q + U D q)
 
 `retriever/closeness.py` has near(q, z) and joined(q, z), of the best candidates by all else; for others they are 0.
@@ -32,6 +32,7 @@ Scores = NDArray[np.float64]
 Place = tuple[str, int]  # a document's version, and the number of a passage in it
 
 WEIGHT = 0.4  # of BM25 in the mix: the best recall@1 and @5 on 4,000 training questions of pooled SQuAD, 76.5 / 92.7
+EMPHASIS = 1.5  # half of a query in one place says less than half of what all of it says: CONTRIBUTING.md has measures
 REACH = 2  # passages each side that `nearby` looks at
 STATES = ("current", "previous")
 ASSET = "retriever"  # the name of the asset that keeps a collection's state
@@ -77,7 +78,7 @@ class Evidence:
         """mix(z) of each passage [N]."""
         words = self.bm25 / (self.bm25.max(initial=0.0) or 1.0)
         both = mix.weight * words + (1 - mix.weight) * self.cosine
-        return both + mix.near * self.near + mix.joined * self.joined
+        return both + mix.near * self.near**EMPHASIS + mix.joined * self.joined**EMPHASIS
 
 
 @dataclass(frozen=True, kw_only=True)

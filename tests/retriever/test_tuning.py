@@ -44,11 +44,11 @@ def test_a_passage_gains_by_its_neighbours_and_by_its_document() -> None:
 
 
 def test_a_passage_gains_by_how_closely_it_says_the_query_as_do_those_around_it() -> None:
-    none, near, joined = np.zeros(3), np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.25, 0.0])
+    none, near, joined = np.zeros(3), np.array([0.0, 0.25, 1.0]), np.array([0.0, 0.25, 0.0])
     evidence = Evidence(bm25=none, cosine=none, near=near, joined=joined)
     own = evidence.mixed(Mix(near=0.4, joined=0.8))
-    assert own == pytest.approx([0.0, 0.4, 0.4])
-    assert parts_of([("a", 0), ("a", 1), ("b", 0)], own).mixed(Mix(whole=1.0)) == pytest.approx([0.4, 0.8, 0.8])
+    assert own == pytest.approx([0.0, 0.15, 0.4]), "a quarter of the query counts as an eighth of the whole"
+    assert parts_of([("a", 0), ("a", 1), ("b", 0)], own).mixed(Mix(whole=1.0)) == pytest.approx([0.15, 0.3, 0.8])
     assert evidence.mixed(Mix()) == pytest.approx([0.0, 0.0, 0.0])
 
 
