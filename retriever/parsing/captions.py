@@ -23,6 +23,7 @@ from retriever.types import ParsedDocument
 MEDIA_TYPES = {"vtt": "text/vtt", "srt": "application/x-subrip"}
 
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,100})>")
+_NAME = re.compile(r"[^\W_]")  # a dash names nobody
 _TAG = re.compile(r"<[^<>]{0,100}>|\{\\[^{}]{0,100}\}")  # also SubStation's overrides, which SubRip files carry
 _NEW_SPEAKER = re.compile(r"^(?:-|–|—|>>)\s*(?=\S)")
 _LABELLED = re.compile(r"^(?:\[[^\[\]\n]{1,30}\]|[^\W\d_][^\n:：]{0,40}(?::(?:$|" + BEHIND_COLON + r")|：))")
@@ -71,7 +72,8 @@ def _voices(caption: webvtt.Caption) -> Iterator[_Cue]:
         name = " ".join(html.unescape(voice).split()) if voice else None
         kept = tuple(line for line in lines if line)
         if kept:
-            yield _Cue(start=caption.start_in_seconds, end=caption.end_in_seconds, voice=name or None, lines=kept)
+            named = name if name and _NAME.search(name) else None
+            yield _Cue(start=caption.start_in_seconds, end=caption.end_in_seconds, voice=named, lines=kept)
 
 
 def _without_repeats(cues: Iterator[_Cue]) -> Iterator[_Cue]:

@@ -287,4 +287,10 @@ def test_cues_of_any_text_are_read_or_refused_on_purpose(texts):
         return
     assert document.text.strip()
     for turn in document.turns:
-        assert document.text[turn.start : turn.end].lstrip("-> ").startswith(turn.speaker)
+        said = document.text[turn.start : turn.end]
+        assert said.startswith(turn.speaker) or said.lstrip("-> ").startswith(turn.speaker)
+
+
+def test_a_voice_that_is_a_mark_names_nobody():
+    document = parse(b"WEBVTT\n\n00:00:00.000 --> 00:00:01.000\n<v ->Yes: no.\n", filename="a.vtt")
+    assert (document.text.strip(), document.turns) == ("Yes: no.", ())
