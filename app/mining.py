@@ -84,9 +84,9 @@ def groups(
     With `hardest`, unanswerable ones are those that a reader falls for, as an annotator who sees a reader's answers
     would write them (Bartolo et al. 2020, "Beat the AI").
     """
-
     for question in questions:
-        group = _group(corpus, question, search, random.Random(f"{seed} {question.id}"), alone)  # noqa: S311
+        chance = random.Random(f"{seed} {question.id}")  # noqa: S311 - not a secret
+        group = _group(corpus, question, search, chance, alone, ways=WAYS, changes=CHANGES)
         if group is not None and hardest is not None and not group.answers:
             group = max(
                 [group, *_changed(corpus, question, search, seed, alone, hardest.tries - 1)],
@@ -113,14 +113,13 @@ def _group(
     search: Search,
     chance: random.Random,
     alone: float,
-    ways: Mapping[Way, float] | None = None,
-    changes: Mapping[Change, float] = CHANGES,
+    ways: Mapping[Way, float],
+    changes: Mapping[Change, float],
 ) -> MinedGroup | None:
     article = corpus.articles[question.article]
     gold = {passage.key for span in question.answers for passage in _holding(article.passages, span)}
     if question.answers and not gold:
         return None
-    ways = ways or WAYS
     way: Way = chance.choices(list(ways), weights=list(ways.values()))[0] if gold else "missing"
     if question.id in corpus.repeated and gold and way != "cut":
         way = "answered"  # another passage may well answer what is asked so often

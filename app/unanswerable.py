@@ -240,11 +240,10 @@ def _share_a_word(one: str, other: str) -> bool:
 
 
 def _may_be_one(one: str, other: str) -> bool:
-    """Whether two names may name one thing: words that begin alike, as of Czech and Czechs, or one's initials."""
+    """Whether two names may name one thing: words that are or begin the same, as of Czech and Czechs, or initials."""
     plain, against = (_without_accents(text.casefold()) for text in (one, other))
-    if _share_a_word(plain, against) or plain in (_initials(against), against) or against == _initials(plain):
-        return True
-    return bool(_stems(plain) & _stems(against))
+    initials = plain == _initials(against) or against == _initials(plain)
+    return initials or _share_a_word(plain, against) or bool(_stems(plain) & _stems(against))
 
 
 def _stems(text: str) -> set[str]:
@@ -252,7 +251,9 @@ def _stems(text: str) -> set[str]:
 
 
 def _initials(text: str) -> str:
-    return "".join(word[0] for word in text.split())
+    """Of several words; empty of one."""
+    words = text.split()
+    return "".join(word[0] for word in words) if len(words) > 1 else ""
 
 
 def _without_accents(text: str) -> str:

@@ -69,11 +69,11 @@ def _voices(caption: webvtt.Caption) -> Iterator[_Cue]:
     parts = _VOICE.split(caption.raw_text)  # text, name, text, name, text ...
     for voice, raw in zip([None, *parts[1::2]], parts[::2], strict=True):
         lines = (" ".join(html.unescape(_TAG.sub("", line)).split()) for line in raw.split("\n"))
-        name = " ".join(html.unescape(voice).split()) if voice else None
+        name = " ".join(html.unescape(voice or "").split())
         kept = tuple(line for line in lines if line)
         if kept:
-            named = name if name and _NAME.search(name) else None
-            yield _Cue(start=caption.start_in_seconds, end=caption.end_in_seconds, voice=named, lines=kept)
+            said_by = name if _NAME.search(name) else None
+            yield _Cue(start=caption.start_in_seconds, end=caption.end_in_seconds, voice=said_by, lines=kept)
 
 
 def _without_repeats(cues: Iterator[_Cue]) -> Iterator[_Cue]:

@@ -54,6 +54,10 @@ def test_a_name_is_not_swapped_for_one_that_may_be_the_same(other: str) -> None:
     assert swap("What did Ada Crane build?", f"Then came {other} and went.") is None
 
 
+def test_a_number_may_be_swapped_for_one_that_begins_with_the_same_digit() -> None:
+    assert swap("Who had 3 stones?", "Then 350 men came.") == "Who had 350 stones?"
+
+
 def test_letters_are_not_swapped_as_names() -> None:
     asked = "Which A.S. mill did Ada Crane build?"
     found = {swap(asked, "Then came John Moore.", seed=seed) for seed in range(10)}
