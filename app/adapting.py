@@ -193,7 +193,7 @@ class Run:
             return None, self._result((0, 0, unusable), [], before, str(error))
         ways, used = self._choose(questions.choose, before, tried)
         rankings = self._judge(questions.judge, [before, *ways])
-        place, promoted, reason = _decided(rankings, len(ways))
+        place, promoted, reason = _decided(rankings, [way.layers is not before.layers for way in ways])
         reason = reason if used else OUT_OF_TIME
         chosen = [before, *ways][place]
         self.chosen = chosen
@@ -340,15 +340,20 @@ def _beside(judged: _Judged, one: int, other: int) -> list[tuple[str, list[float
     return [(kind, [ways[one][0], ways[other][0], ways[one][1], ways[other][1]]) for kind, ways in judged]
 
 
-def _decided(judged: _Judged, count: int) -> tuple[int, bool, str]:
-    """Which of `count` ways (1 and on; 0 is what is there now) takes over, or was judged last; whether it does; why.
+def _decided(judged: _Judged, encoders: Sequence[bool]) -> tuple[int, bool, str]:
+    """Which way (1 and on; 0 is what is there now) takes over, or was judged last; whether it does; why.
 
     Each has to be better than what is there now and than the best one before it, the surer the more of them there are.
+    `encoders` tells which ways have an encoder of their own. It has to be better than the best way without on each kind
+    of question: from single passages it learns to find single passages, and in the mean of all kinds that alone may do.
     """
+    count = len(encoders)
     confidence = 1 - 0.05 / max(count, 1)  # Bonferroni's correction
     standing, reason = 0, NOTHING_BETTER
     for place in range(1, count + 1):
         verdicts = [_verdict(_beside(judged, other, place), confidence) for other in sorted({0, standing})]
+        if encoders[place - 1] and not (standing and encoders[standing - 1]):
+            verdicts.append(_on_each_kind(_beside(judged, standing, place)))
         refused = next((why for passed, why in verdicts if not passed), None)
         if refused is None:
             standing, reason = place, verdicts[0][1]
@@ -399,6 +404,17 @@ def _verdict(rows: Sequence[tuple[str, list[float]]], confidence: float = 0.95) 
     if difference.low > 0:
         return True, "nDCG@10 is higher beyond chance"
     return False, "the difference in nDCG@10 may be chance"
+
+
+def _on_each_kind(rows: Sequence[tuple[str, list[float]]]) -> tuple[bool, str]:
+    """Whether nDCG@10 is better beyond chance on every kind of which there are enough questions to tell."""
+    for kind in sorted({kind for kind, _ in rows}):
+        of_kind = [row for each, row in rows if each == kind]
+        if len(of_kind) >= FEWEST_JUDGED:
+            difference = paired_bootstrap([row[1] for row in of_kind], [row[0] for row in of_kind])
+            if difference.low <= 0:
+                return False, f"an encoder of its own may find no more by questions of the kind '{kind}'"
+    return True, "nDCG@10 is higher beyond chance on every kind of question"
 
 
 def _surely(best: Mapping[str, Sequence[float]], unchanged: Mapping[str, Sequence[float]]) -> bool:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from app import metrics
 from app.citations import Library, cite
 from app.errors import Invalid
 from app.finding import Finder, Findings
 from app.inference import Reader
-from app.pieces import Piece
+from app.pieces import Piece, held_by
 from app.schemas import Alternative, AskManyReply, AskReply, AskRequest, Citation, Models, ReadCounts
 from app.sources import SourceText
 from app.telemetry import Timer
@@ -19,6 +20,8 @@ from retriever.types import Hit
 
 MAX_CITATIONS = 5  # places cited for one answer, the best first
 LONGEST_DOCUMENT = 16_384  # word pieces of a document that is read whole; a longer one is read by its passages
+COMPARED = 20  # answers of several passages that are weighed again by what stands around the best
+UNSURE = 0.5  # where the best has less than this share among answers; more of it is never overtaken
 RELEVANT = 0.0  # logit from which a passage that holds the same string counts as a further place of the answer
 
 Progress = Callable[[int, int, str], None]
@@ -92,7 +95,7 @@ class Answering:
         found([] if whole else hits)
         library = Library(self._store, findings.tenant)
         pieces = self._pieces(findings, library, hits, whole)
-        reading = self._read(question, pieces, request, whole=whole is not None)
+        reading = self._read(question, pieces, request, findings, library, whole=whole is not None)
         timer.stage("read")
         spans = reading.spans
         best = spans[0] if reading.answerable and spans else None
@@ -132,16 +135,44 @@ class Answering:
             hits, lambda hit, start, end: _source(findings.inline, library, hit).document.text[start:end]
         )
 
-    def _read(self, question: str, pieces: Sequence[Piece], request: AskRequest, *, whole: bool) -> Reading:
+    def _read(
+        self,
+        question: str,
+        pieces: Sequence[Piece],
+        request: AskRequest,
+        findings: Findings,
+        library: Library,
+        *,
+        whole: bool,
+    ) -> Reading:
         if not pieces:
-            return Reading(spans=(), answerable=False, confidence=0.0, relevance=())
+            return Reading(spans=(), answerable=False, confidence=0.0, relevance=(), null=1.0)
         answers = request.alternatives + 1
         if whole:
             return self._reader.read_document(
                 question, pieces[0].text, target_error=request.target_error, answers=answers
             )
         texts = [piece.text for piece in pieces]
-        return self._reader.read(question, texts, target_error=request.target_error, answers=answers)
+        again = len(pieces) > 1
+        reading = self._reader.read(
+            question, texts, target_error=request.target_error, answers=max(answers, COMPARED) if again else answers
+        )
+        if not again or not _unsure(reading):
+            return replace(reading, spans=reading.spans[:answers])
+        closer = self._around(findings, library, pieces, reading.spans[0])
+        return self._reader.read_again(
+            question, reading, texts, closer, target_error=request.target_error, answers=answers
+        )
+
+    def _around(self, findings: Findings, library: Library, pieces: Sequence[Piece], best: ReadSpan) -> Sequence[str]:
+        piece = pieces[best.passage]
+        start, end = piece.start + best.start, piece.start + best.end
+        document = _source(findings.inline, library, held_by(piece, start, end)).document
+        return self._finder.around(document, piece, start, end)
+
+
+def _unsure(reading: Reading) -> bool:
+    return bool(reading.spans) and reading.spans[0].probability < UNSURE * (1.0 - reading.null)
 
 
 def _chance(value: float) -> float:
@@ -171,7 +202,7 @@ def _places(pieces: Sequence[Piece], best: ReadSpan | None, reading: Reading) ->
 def _cite(inline: SourceText | None, library: Library, piece: Piece, start: int, end: int) -> Citation:
     """The citation of a span of a piece, in the passage of the piece that holds most of it."""
     first, last = piece.start + start, piece.start + end
-    hit = max(piece.hits, key=lambda one: min(one.passage.end, last) - max(one.passage.start, first))
+    hit = held_by(piece, first, last)
     return cite(
         _source(inline, library, hit),
         first,

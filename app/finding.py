@@ -7,7 +7,7 @@ from typing import Protocol
 from app.citations import section_title
 from app.contents import without_contents
 from app.inference import Reader
-from app.pieces import Between, Piece, join_hits
+from app.pieces import Between, Piece, around, join_hits
 from app.reranking import RERANKED, rerank
 from app.schemas import Models, SearchHit, SearchReply, SearchRequest, SourceRequest
 from app.sources import InlineSource, SourceText, StoredSource, TextParser, resolve, texts
@@ -15,7 +15,7 @@ from app.telemetry import Timer
 from retriever.chunking import WordPieceCounter, split
 from retriever.parsing import parse_text
 from retriever.store import Store
-from retriever.types import Hit, Mode, Passage
+from retriever.types import Hit, Mode, ParsedDocument, Passage
 
 
 class Retriever(Protocol):
@@ -150,6 +150,10 @@ class Finder:
     def pieces(self, hits: Sequence[Hit], between: Between) -> list[Piece]:
         """What the reader is to read of these hits; `join_hits` tells how they are joined."""
         return join_hits(hits, count=self._count, between=between)
+
+    def around(self, document: ParsedDocument, piece: Piece, start: int, end: int) -> Sequence[str]:
+        """What the reader is to read again of an answer in a piece, at these characters of its document."""
+        return around(document, piece, start, end, count=self._count)
 
     def _passages(self, source: InlineSource) -> tuple[Passage, ...]:
         text = source.document.text

@@ -70,6 +70,18 @@ class Reader(Protocol):
     ) -> Reading:
         """One question, its passages read together."""
 
+    def read_again(
+        self,
+        question: str,
+        reading: Reading,
+        passages: Sequence[str],
+        closer: Sequence[str],
+        *,
+        target_error: float | None = None,
+        answers: int = 5,
+    ) -> Reading:
+        """A reading of passages after each text around its likeliest answer was read alone too."""
+
     def read_document(
         self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
     ) -> Reading:
@@ -340,6 +352,23 @@ class LaneReader:
             lambda: read(question, passages, target_error=target_error, answers=answers), self._lane
         )
         return reading
+
+    def read_again(
+        self,
+        question: str,
+        reading: Reading,
+        passages: Sequence[str],
+        closer: Sequence[str],
+        *,
+        target_error: float | None = None,
+        answers: int = 5,
+    ) -> Reading:
+        """A reading of passages after each text around its likeliest answer was read alone too: one turn."""
+        read = self._reader.read_again
+        after: Reading = self._inference.call(
+            lambda: read(question, reading, passages, closer, target_error=target_error, answers=answers), self._lane
+        )
+        return after
 
     def read_document(
         self, question: str, text: str, *, target_error: float | None = None, answers: int = 5

@@ -19,8 +19,9 @@ from app.related_words import RelatedWords
 from app.scratch_index import Search, sparse_search
 from app.squad_corpus import Corpus, Question, held_out, read_squad
 from app.unanswerable import CHANGES, PLAIN_CHANGES, Change, altered
+from model.decoding import FLOOR
 from model.encoder import MiniLMEncoder
-from model.reader import FLOOR, LongformerReader
+from model.reader import LongformerReader
 from model.training.groups import MinedGroup
 from retriever.sentences import split_sentences
 from retriever.types import Hit, Passage

@@ -1,12 +1,16 @@
 """Hits -> pieces: what the reader gets as one passage each."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from retriever.chunking import WordPieceCounter
-from retriever.types import Hit, Passage
+from retriever.types import Hit, ParsedDocument, Passage
+from retriever.units import units
 
 LONGEST_PIECE = 384  # word pieces that the reader takes as one block: a long paragraph, or three passages
+SHORTEST_ALONE = 50  # and of a paragraph that says enough alone; a list's item or a table's row does not
+REACH = 4_000  # characters on each side in which a paragraph's ends are looked for
 
 Between = Callable[[Hit, int, int], str]
 """(hit, start, end) -> the text of the hit's document at these characters."""
@@ -49,6 +53,40 @@ def join_hits(hits: Sequence[Hit], *, count: WordPieceCounter, between: Between)
             else:
                 pieces.append(_piece(hit, max(last.end, hit.passage.start)))
     return sorted(pieces, key=lambda piece: rank[piece.hits[0].passage.key])
+
+
+def held_by(piece: Piece, start: int, end: int) -> Hit:
+    """The hit of a piece whose passage holds most of these characters of the document."""
+    return max(piece.hits, key=lambda one: min(one.passage.end, end) - max(one.passage.start, start))
+
+
+def around(document: ParsedDocument, piece: Piece, start: int, end: int, *, count: WordPieceCounter) -> list[str]:
+    """What is to be read again of document.text[start:end], an answer in a piece: the passage it stands in, alone, and
+    its paragraph, or paragraphs, turn or block of lines, where that has SHORTEST_ALONE to LONGEST_PIECE word pieces.
+    """
+    passage = held_by(piece, start, end).passage
+    whole = passage.start <= start and end <= passage.end
+    texts = [passage.text if whole else piece.text]
+    first, last = _paragraphs(document, start, end)
+    paragraph = document.text[first:last]
+    if SHORTEST_ALONE <= count([paragraph])[0] <= LONGEST_PIECE:
+        texts.append(paragraph)
+    return texts
+
+
+def _paragraphs(document: ParsedDocument, start: int, end: int) -> tuple[int, int]:
+    """The paragraphs that a range touches, as far as they are within REACH and in its section."""
+    place = max(0, bisect_right(document.sections, start, key=lambda section: section.start) - 1)
+    section = document.sections[place]
+    low, high = max(section.start, start - REACH), max(end, min(section.end, end + REACH))
+    first, last = start, end
+    for unit in units(document, low, high):
+        if unit.start <= start:
+            first = unit.block
+        if unit.end >= end and unit.closes:
+            last = unit.end
+            break
+    return min(first, start), max(last, end)
 
 
 def _touch(piece: Piece, passage: Passage) -> bool:

@@ -3,10 +3,12 @@
 N passages, C tokens a passage
 """
 
+import math
 import re
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch.nn.functional as F
 
@@ -15,6 +17,8 @@ from model.types import Reading, ReadSpan
 
 MAX_ANSWER_PIECES = 30
 CANDIDATES = 64  # spans looked at before equal strings are added up
+FLOOR = 1e-9  # of a probability whose logarithm is taken
+FAINT = 1e-4  # the share of an answer that a second reading does not find
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +114,43 @@ def reading_of(
         for candidate in decoded.candidates[:answers]
     )
     best = spans[0].confidence if spans else 0.0
-    return Reading(spans=spans, answerable=bool(spans) and best >= least, confidence=best, relevance=relevance)
+    return Reading(
+        spans=spans,
+        answerable=bool(spans) and best >= least,
+        confidence=best,
+        relevance=relevance,
+        null=decoded.null,
+    )
+
+
+def agreed(reading: Reading, passages: Sequence[str], again: Mapping[str, Decoded]) -> Decoded:
+    """The answers of a reading of several passages, after single texts around the likeliest one were read `again`.
+
+    Each answer's share among answers is the geometric mean of those that it has in every reading, at least FAINT, and
+    the log odds of null are their mean. No answer is added, and each keeps its place.
+    """
+    first = Decoded(
+        candidates=tuple(
+            Candidate(passage=span.passage, start=span.start, end=span.end, probability=span.probability)
+            for span in reading.spans
+        ),
+        null=reading.null,
+    )
+    readings = [(passages, first), *(([text], decoded) for text, decoded in again.items() if decoded.candidates)]
+    shares = [_shares(decoded, texts) for texts, decoded in readings]
+    names = [normalized(passages[it.passage][it.start : it.end]) for it in first.candidates]
+    means = [math.exp(fmean(math.log(max(of.get(name, 0.0), FAINT)) for of in shares)) for name in names]
+    odds = fmean(math.log(max(it.null, FLOOR)) - math.log(max(1.0 - it.null, FLOOR)) for _, it in readings)
+    null = 1.0 / (1.0 + math.exp(-odds))
+    whole = sum(of for of in shares[0].values()) * (1.0 - null) / sum(means)
+    candidates = [replace(it, probability=mean * whole) for it, mean in zip(first.candidates, means, strict=True)]
+    return Decoded(candidates=tuple(sorted(candidates, key=lambda it: -it.probability)), null=null)
+
+
+def _shares(decoded: Decoded, texts: Sequence[str]) -> dict[str, float]:
+    """The probability of each answer where there is one, by its normalized string."""
+    answered = max(1.0 - decoded.null, FLOOR)
+    return {normalized(texts[it.passage][it.start : it.end]): it.probability / answered for it in decoded.candidates}
 
 
 def normalized(answer: str) -> str:

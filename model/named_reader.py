@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from model.checkpoints import Checkpoint, load_checkpoint
-from model.decoding import Decoded, cut, decode_blocks, reading_of
+from model.decoding import Decoded, agreed, cut, decode_blocks, reading_of
 from model.errors import UnsupportedModel
 from model.layers import fastest_dtype
 from model.reader import LONGEST_PASSAGE, OVERLAP, LongformerReader
@@ -38,6 +38,21 @@ class CheckpointReader:
     ) -> Reading:
         """The best distinct answers to `question` in `passages`, at most `answers` of them."""
         return self._reading(*self.decode(question, passages), target_error=target_error, answers=answers)
+
+    def read_again(
+        self,
+        question: str,
+        reading: Reading,
+        passages: Sequence[str],
+        closer: Sequence[str],
+        *,
+        target_error: float | None = None,
+        answers: int = 5,
+    ) -> Reading:
+        """A reading of passages after each `closer` text, which holds its likeliest answer, was read alone too."""
+        again = {text: self.decode(question, [text])[0] for text in dict.fromkeys(closer)}
+        decoded = agreed(reading, passages, again)
+        return self._reading(decoded, reading.relevance, target_error=target_error, answers=answers)
 
     def read_document(
         self, question: str, text: str, *, target_error: float | None = None, answers: int = 5

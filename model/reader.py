@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load
 from tokenizers import Tokenizer
 
-from model.decoding import Candidate, Decoded, cut, decode_blocks, reading_of
+from model.decoding import FLOOR, Candidate, Decoded, agreed, cut, decode_blocks, reading_of
 from model.encoder import load_tokenizer, word_embeddings
 from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
@@ -21,7 +21,6 @@ from model.whole import LONGEST_DOCUMENT, document_logits
 
 LONGEST_PASSAGE = 384  # word pieces read as one block; a longer passage becomes several that overlap
 OVERLAP = 64
-FLOOR = 1e-9  # of a probability whose logarithm is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +90,21 @@ class LongformerReader:
         """
         return self._reading(*self.decode(question, passages), target_error=target_error, answers=answers)
 
+    def read_again(
+        self,
+        question: str,
+        reading: Reading,
+        passages: Sequence[str],
+        closer: Sequence[str],
+        *,
+        target_error: float | None = None,
+        answers: int = 5,
+    ) -> Reading:
+        """A reading of passages after each `closer` text, which holds its likeliest answer, was read alone too."""
+        again = {text: self.decode(question, [text])[0] for text in dict.fromkeys(closer)}
+        decoded = agreed(reading, passages, again)
+        return self._reading(decoded, reading.relevance, target_error=target_error, answers=answers)
+
     def read_document(
         self, question: str, text: str, *, target_error: float | None = None, answers: int = 5
     ) -> Reading:
@@ -102,7 +116,7 @@ class LongformerReader:
         (pieces,) = pieces_of(self._tokenizer, [text])
         blocks = [(0, some) for some in cut(pieces, longest=LONGEST_DOCUMENT, overlap=OVERLAP)]
         if not blocks:
-            return Reading(spans=(), answerable=False, confidence=0.0, relevance=(-math.inf,))
+            return Reading(spans=(), answerable=False, confidence=0.0, relevance=(-math.inf,), null=1.0)
         asked = question_ids(self._tokenizer, question)
         with torch.inference_mode():
             logits = Logits.joined([document_logits(self._network, asked, some) for _, some in blocks])

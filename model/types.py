@@ -43,10 +43,12 @@ class Reading:
     """What the reader makes of one question and its passages.
 
     `spans` are distinct answers, best first; empty only when no passage held a token. `answerable` is the decision
-    at the threshold that was asked for. `relevance` has one logit a passage, in the passages' order.
+    at the threshold that was asked for. `relevance` has one logit a passage, in the passages' order; `null` is the
+    probability that none of them answers.
     """
 
     spans: tuple[ReadSpan, ...]
     answerable: bool
     confidence: float
     relevance: tuple[float, ...]
+    null: float

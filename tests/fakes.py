@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -137,4 +138,19 @@ class OverlapReader:
         confidence = best_spans[0].confidence if best_spans else 0.0
         least = 0.3 if target_error is None else 1 - target_error
         answerable = bool(best_spans) and confidence >= least
-        return Reading(spans=best_spans, answerable=answerable, confidence=confidence, relevance=tuple(relevance))
+        return Reading(
+            spans=best_spans, answerable=answerable, confidence=confidence, relevance=tuple(relevance), null=0.5
+        )
+
+    def read_again(
+        self,
+        question: str,
+        reading: Reading,
+        passages: Sequence[str],
+        closer: Sequence[str],
+        *,
+        target_error: float | None = None,
+        answers: int = 5,
+    ) -> Reading:
+        """The reading as it was: a word stands where it stands, whatever is around it."""
+        return replace(reading, spans=reading.spans[:answers])

@@ -420,21 +420,46 @@ def test_what_was_learned_takes_over_only_where_it_beats_the_mix_alone_too() -> 
         return rows
 
     better = "nDCG@10 is higher beyond chance"
-    assert _decided(judged(), 0) == (0, False, "nothing better was found than what the collection is searched by")
-    assert _decided(judged(0.0), 1) == (1, False, "the difference in nDCG@10 may be chance")
-    assert _decided(judged(0.05), 1) == (1, True, better)
-    assert _decided(judged(0.05, 0.1), 2) == (2, True, better)
-    assert _decided(judged(0.05, 0.05), 2) == (1, True, better), "the mix alone does as well"
-    assert _decided(judged(0.0, 0.05), 2) == (2, True, better)
-    assert _decided(judged(-0.05, -0.05), 2) == (2, False, "nDCG@10 is lower on questions of the kind 'question'")
+    assert _decided(judged(), []) == (0, False, "nothing better was found than what the collection is searched by")
+    assert _decided(judged(0.0), [False]) == (1, False, "the difference in nDCG@10 may be chance")
+    assert _decided(judged(0.05), [False]) == (1, True, better)
+    assert _decided(judged(0.05, 0.1), [False] * 2) == (2, True, better)
+    assert _decided(judged(0.05, 0.05), [False] * 2) == (1, True, better), "the mix alone does as well"
+    assert _decided(judged(0.0, 0.05), [False] * 2) == (2, True, better)
+    assert _decided(judged(-0.05, -0.05), [False] * 2) == (
+        2,
+        False,
+        "nDCG@10 is lower on questions of the kind 'question'",
+    )
 
 
 def test_the_more_ways_are_judged_the_surer_one_has_to_be() -> None:
     noise = np.random.default_rng(1).standard_normal(300)
     gains = 0.1 * (noise - noise.mean()) / noise.std() + 2.25 * 0.1 / 300**0.5  # 2.25 standard errors
     rows = [("question", [(0.4, 0.4), (0.4 + gain, 0.4 + gain), *[(0.4, 0.4)] * 3]) for gain in gains]
-    assert _decided(rows, 1)[1]
-    assert not _decided(rows, 4)[1]
+    assert _decided(rows, [False])[1]
+    assert not _decided(rows, [False] * 4)[1]
+
+
+def test_an_encoder_of_its_own_has_to_find_more_by_every_kind_of_question() -> None:
+    chance = random.Random(0)
+
+    def judged(reworded: float, topic: float) -> list[tuple[str, list[tuple[float, float]]]]:
+        """Questions of two kinds by what is there now, by a mix that is better by 0.05, and by one beyond that."""
+        rows = []
+        for kind, gain in (("reworded", reworded), ("topic", topic)):
+            for _ in range(200):
+                now = chance.uniform(0.3, 0.5)
+                ways = (now, now + 0.05, now + 0.05 + gain + chance.uniform(-0.1, 0.1))
+                rows.append((kind, [(each, each) for each in ways]))
+        return rows
+
+    assert _decided(judged(0.1, 0.1), [False, True])[:2] == (2, True)
+    assert _decided(judged(0.1, 0.0), [False, True])[:2] == (1, True), "the mix alone takes over"
+    assert _decided(judged(0.1, 0.0), [False, False])[:2] == (2, True), "a mix is judged by the mean"
+    alone = [(kind, [ways[1], ways[2]]) for kind, ways in judged(0.1, 0.0)]
+    refused = "an encoder of its own may find no more by questions of the kind 'topic'"
+    assert _decided(alone, [True]) == (1, False, refused)
 
 
 def test_on_the_way_to_another_mix_each_weight_has_gone_the_same_share() -> None:

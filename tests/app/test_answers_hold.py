@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,10 @@ from app.answering import MAX_CITATIONS
 from app.errors import CitationBroken
 from app.finding import Finder
 from app.schemas import AskRequest
+from app.settings import Settings
+from app.wiring import build
 from retriever.errors import Conflict, NotFound
+from tests.fakes import HashingEncoder, OverlapReader
 
 T = "default"
 THINGS = ["pump", "filter", "café", "naïve 👩‍👩‍👧 valve", "泵", "過濾器", "صمام", "e\u0301cran", "Straße"]
@@ -123,6 +127,49 @@ def test_the_same_answer_in_other_relevant_passages_is_cited_too(lectern):
     checked(lambda _: text, reply)
 
 
+class SecondThoughts(OverlapReader):
+    """Prefers what it first found second, once it has read again around what it found first."""
+
+    def __init__(self) -> None:
+        self.share = 0.4  # of the answers together that the best one has at first
+        self.again: list[list[str]] = []
+
+    def read(self, question, passages, **options):  # type: ignore[no-untyped-def]
+        reading = super().read(question, passages, **options)
+        return replace(reading, null=0.5, spans=tuple(replace(it, probability=self.share / 2) for it in reading.spans))
+
+    def read_again(self, question, reading, passages, closer, *, target_error=None, answers=5):  # type: ignore[no-untyped-def]
+        self.again.append(list(closer))
+        return replace(reading, spans=reading.spans[1 : answers + 1])
+
+
+def test_around_an_answer_that_is_likelier_than_others_but_not_surely_is_read_again(tmp_path):
+    reader = SecondThoughts()
+    filler = " ".join(f"Nothing of note happened on day {n} of that year." for n in range(60))
+    makers = ["Howell", "Ironside", "Jessop"]
+    paragraphs = [f"The pump of plant {n} is made by {maker}. {filler}" for n, maker in enumerate(makers)]
+    lectern = build(Settings(data_dir=tmp_path / "data"), encoder=HashingEncoder(), reader=reader)
+    lectern.jobs.start()
+    try:
+        add(lectern, text := "\n\n".join(paragraphs))
+        question = "Who is the pump of plant 0 made by?"
+        reply = lectern.answering.ask(T, AskRequest(question=question, alternatives=1))
+        ((passage, *_),) = reader.again
+        assert "made by Howell" in passage
+        assert passage in text
+        assert reply.answer in makers[1:], "what it says after that is what counts"
+        assert len(reply.alternatives) == 1
+        checked(lambda _: text, reply)
+        alone = lectern.answering.ask(T, AskRequest(question=question, text=paragraphs[0][:200]))
+        assert alone.answer == "Howell"
+        assert len(reader.again) == 1, "a passage that was alone the first time is not read again"
+        reader.share = 0.6
+        assert lectern.answering.ask(T, AskRequest(question=question)).answer == "Howell"
+        assert len(reader.again) == 1, "what is likelier than all else together would stay so"
+    finally:
+        lectern.close()
+
+
 def test_a_document_deleted_between_search_and_citation_is_searched_again(lectern, monkeypatch):
     text, questions = strange_text(1)
     first, second = add(lectern, text), add(lectern, text.replace("\ufeff", ""))
@@ -168,9 +215,6 @@ def test_a_stored_text_that_is_not_what_was_read_withholds_the_reply(lectern, mo
 
 
 def test_the_models_that_ship_answer_with_citations_that_hold(tmp_path, real_encoder, real_reader, data_sets):
-    from app.settings import Settings
-    from app.wiring import build
-
     lectern = build(Settings(data_dir=tmp_path / "data"), encoder=real_encoder, reader=real_reader)
     lectern.jobs.start()
     held = right = 0

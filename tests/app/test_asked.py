@@ -48,7 +48,7 @@ def test_an_answer_over_two_sentences_is_in_both() -> None:
     class Both(OverlapReader):
         def read(self, question, passages, *, target_error=None, answers=5):  # type: ignore[no-untyped-def]
             span = ReadSpan(passage=0, start=10, end=50, probability=0.9, confidence=0.7)
-            return Reading(spans=(span,), answerable=True, confidence=0.7, relevance=(float("-inf"),))
+            return Reading(spans=(span,), answerable=True, confidence=0.7, relevance=(float("-inf"),), null=0.1)
 
     query = ask("Where?", lines_of_text(MILL), Both())
     assert query.answer.tolist() == pytest.approx([0.7, 0.7, 0.0], abs=1e-6)

@@ -50,7 +50,7 @@ class FirstWordReader(OverlapReader):
     ) -> Reading:
         end = passages[0].index(" ", 4)
         span = ReadSpan(passage=0, start=4, end=end, probability=0.9, confidence=0.9)
-        return Reading(spans=(span,), answerable=True, confidence=0.9, relevance=(1.0,) * len(passages))
+        return Reading(spans=(span,), answerable=True, confidence=0.9, relevance=(1.0,) * len(passages), null=0.1)
 
 
 @pytest.mark.parametrize("unit", ["paragraph", "article", "collection"])

@@ -3,7 +3,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pieces import LONGEST_PIECE, Piece, join_hits
+from app.pieces import LONGEST_PIECE, SHORTEST_ALONE, Piece, around, held_by, join_hits
+from retriever.parsing import parse
 from retriever.types import Hit, Passage
 from tests.fakes import HashingEncoder
 
@@ -90,3 +91,64 @@ def test_pieces_slice_back_never_overlap_and_cover_the_hits(text, ranges):
     for each in hits:
         missing = set(range(each.passage.start, each.passage.end)) - covered
         assert all(text[at].isspace() for at in missing)
+
+
+def again(text: str, hits: list[Hit], answer: str, *, filename: str = "a.txt") -> list[str]:
+    """What is read again of a document's only answer."""
+    document = parse(text.encode(), filename=filename)
+    assert document.text == text
+    start = text.index(answer)
+    (piece,) = join(hits, text)
+    return around(document, piece, start, start + len(answer), count=count)
+
+
+LONG = "The mill at Leith was built by Ada Crane in 1871. " + "It has stood above the weir ever since. " * 8
+SHORT = "It burnt in 1903."
+
+
+def test_an_answers_passage_and_its_whole_paragraph_are_read_again():
+    text = f"{LONG.strip()}\n\n{LONG.replace('Ada', 'Bea').strip()}\n"
+    cut = text.index(" It has", text.index("Bea") + 100)
+    passage = hit(0, cut, key=0, text=text)
+    assert again(text, [passage], "Bea") == [passage.passage.text, LONG.replace("Ada", "Bea").strip()]
+
+
+def test_a_paragraph_that_says_too_little_or_too_much_alone_is_not_read_alone():
+    endless = f"It was sold to Cy Crane. {LONG * 6}".strip()
+    text = f"{LONG.strip()}\n\n{SHORT}\n\n{endless}\n"
+    assert count([SHORT])[0] < SHORTEST_ALONE
+    assert count([endless])[0] > LONGEST_PIECE
+    passage = hit(0, text.index(SHORT) + 100, key=0, text=text)
+    assert again(text, [passage], "1903") == [passage.passage.text]
+    assert again(text, [passage], "Cy Crane") == [passage.passage.text]
+
+
+def test_a_turn_is_what_a_paragraph_is_in_prose():
+    turns = [f"ANN: {LONG.strip()}", f"BOB: {LONG.replace('Ada', 'Bea').strip()}", "ANN: Yes.", "BOB: No."]
+    text = "\n".join(turns) + "\n"
+    passage = hit(0, text.index("ANN: Yes"), key=0, text=text)
+    first, turn = again(text, [passage], "Bea")
+    assert first == passage.passage.text
+    assert turn in turns[1]
+    assert "Bea" in turn
+    assert "Ada" not in turn
+
+
+def test_a_paragraph_ends_with_its_section():
+    text = f"# Mill\n\n{LONG.strip()}\n# Weir\n{LONG.replace('Ada', 'Bea').strip()}\n"
+    passage = hit(0, text.index("# Weir"), key=0, text=text)
+    document = parse(text.encode(), filename="a.md")
+    piece = join([passage], document.text)[0]
+    start = document.text.index("Ada")
+    paragraph = around(document, piece, start, start + 3, count=count)[-1]
+    assert "Bea" not in paragraph
+    assert paragraph.startswith("The mill")
+
+
+def test_an_answer_across_two_passages_is_read_again_with_both():
+    hits = [hit(0, 60, key=0), hit(40, 100, key=1)]
+    (piece,) = join(hits)
+    document = parse(TEXT.encode(), filename="a.txt")
+    assert held_by(piece, 70, 90).passage.id == "p1"
+    assert around(document, piece, 70, 90, count=count)[0] == hits[1].passage.text
+    assert around(document, piece, 20, 90, count=count)[0] == piece.text

@@ -19,7 +19,7 @@ class Judge:
     def read(self, question, passages, *, target_error=None, answers=5):
         self.read_texts = tuple(passages)
         relevance = tuple(float(text or "-inf") for text in passages)
-        return Reading(spans=(), answerable=False, confidence=0.0, relevance=relevance)
+        return Reading(spans=(), answerable=False, confidence=0.0, relevance=relevance, null=1.0)
 
 
 def hits(*texts: str) -> list[Hit]:

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from model.decoding import decode, normalized
+from model.decoding import Candidate, Decoded, agreed, decode, normalized
 from model.encoder import load_tokenizer
 from model.errors import UnsupportedModel, WeightsCorrupt, WeightsMissing
 from model.layers import Shape
 from model.network import Logits, Pieces, ReaderNetwork, pieces_of
 from model.reader import LONGEST_PASSAGE, Calibration, LongformerReader
+from model.types import Reading, ReadSpan
 
 TINY = Shape(width=16, layers=2, heads=2, inner=32)
 EVEN = Calibration(bias=0.0, odds=1.0, relevance=0.0, share=0.0, margin=0.0, threshold=0.5)
@@ -111,6 +112,61 @@ def test_target_error_decides_what_is_answerable(reader: LongformerReader) -> No
     confidence = reader.read("Who wrote it?", passages).confidence
     assert reader.read("Who wrote it?", passages, target_error=1.0 - confidence + 1e-6).answerable
     assert not reader.read("Who wrote it?", passages, target_error=1.0 - confidence - 1e-6).answerable
+
+
+SEVERAL = ["Rome fell to Ann.", "Bob took Oslo."]
+ROME, OSLO = (
+    Candidate(passage=0, start=0, end=4, probability=0.4),
+    Candidate(passage=1, start=9, end=13, probability=0.35),
+)
+
+
+def reading(*candidates: Candidate, null: float) -> Reading:
+    """The reading of SEVERAL with these answers."""
+    spans = tuple(ReadSpan(**asdict(it), confidence=0.5) for it in candidates)
+    return Reading(spans=spans, answerable=True, confidence=0.5, relevance=(0.0, 0.0), null=null)
+
+
+def alone(probability: float, *, null: float) -> Decoded:
+    """The first four characters of a text, at so much."""
+    return Decoded(candidates=(Candidate(passage=0, start=0, end=4, probability=probability),), null=null)
+
+
+def test_an_answer_that_the_text_around_it_bears_out_overtakes_one_that_it_does_not() -> None:
+    first = reading(ROME, OSLO, null=0.2)
+    after = agreed(first, SEVERAL, {"Oslo, which Bob took": alone(0.7, null=0.2)})
+    assert [(it.passage, it.start, it.end) for it in after.candidates] == [(1, 9, 13), (0, 0, 4)]
+    after = agreed(first, SEVERAL, {"rome! fell": alone(0.7, null=0.2)})
+    assert [it.passage for it in after.candidates] == [0, 1], "strings are told apart as in a first reading"
+    assert after.candidates[0].probability > 0.7, "what every reading says is surer than what one says"
+
+
+def test_a_second_look_adds_no_answer_and_loses_none() -> None:
+    first = reading(ROME, OSLO, null=0.2)
+    after = agreed(first, SEVERAL, {"Lima": alone(0.9, null=0.05)})
+    assert {(it.passage, it.start, it.end) for it in after.candidates} == {(0, 0, 4), (1, 9, 13)}
+    shares = [it.probability / (1 - after.null) for it in after.candidates]
+    assert sum(shares) == pytest.approx(0.75 / 0.8), "they have what they had together"
+    assert agreed(first, SEVERAL, {"-": Decoded(candidates=(), null=1.0)}).null == pytest.approx(0.2)
+
+
+def test_what_speaks_against_any_answer_is_the_mean_of_its_log_odds() -> None:
+    first = reading(ROME, null=0.5)
+    assert agreed(first, SEVERAL, {"Rome": alone(0.2, null=0.8)}).null == pytest.approx(2 / 3)
+    certain = agreed(first, SEVERAL, {"Rome": alone(1.0, null=0.0)})
+    assert 0 < certain.null < 1e-4
+    assert certain.candidates[0].probability <= 1
+
+
+def test_what_is_read_again_decides_by_the_same_rules(reader: LongformerReader) -> None:
+    passages = ["Ann wrote it in 1903.", "Bob read it in Rome, and Cy burnt it."]
+    first = reader.read("Who wrote it?", passages, answers=20)
+    after = reader.read_again("Who wrote it?", first, passages, passages[:1] * 2, answers=2)
+    assert len(after.spans) == 2
+    assert after.relevance == first.relevance
+    assert after == reader.read_again("Who wrote it?", first, passages, passages[:1], answers=2), "a text counts once"
+    assert not reader.read_again("Who wrote it?", first, passages, passages, target_error=0.0).answerable
+    assert reader.read_again("Who wrote it?", first, passages, passages, target_error=1.0).answerable
 
 
 @pytest.mark.parametrize(
