@@ -25,6 +25,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from model.network import Group, Pieces, ReaderNetwork, layout_of, pieces_of, question_ids
+from model.reader import LONGEST_PASSAGE
 from model.realm import Marginal, guess_log_likelihood, marginal, retrieval_log_probabilities
 from model.towers import Towers
 from model.training.groups import layout_to, tokens_of
@@ -111,7 +112,7 @@ class RealmModel(nn.Module):
         return self.towers.passages(texts)[rows]
 
     def _read(self, examples: Sequence[Example], passages: Sequence[Sequence[str]], most: int) -> tuple[Tensor, Tensor]:
-        """log p(y|z,x) [B, K] and log p(y|null,x) [B]; every passage is read alone."""
+        """log p(y|z,x) [B, K] and log p(y|null,x) [B]; every passage is read alone, up to LONGEST_PASSAGE pieces."""
         device = self.towers.null.device
         groups: list[Group] = []
         spans: list[tuple[int, int, int, int]] = []
@@ -119,7 +120,8 @@ class RealmModel(nn.Module):
         lengths, places = torch.zeros(len(examples), most), torch.zeros(len(examples))
         for row, (example, texts) in enumerate(zip(examples, passages, strict=True)):
             asked = question_ids(self.tokenizer, example.question)
-            for column, (text, pieces) in enumerate(zip(texts, pieces_of(self.tokenizer, texts), strict=True)):
+            for column, (text, whole) in enumerate(zip(texts, pieces_of(self.tokenizer, texts), strict=True)):
+                pieces = Pieces(ids=whole.ids[:LONGEST_PASSAGE], offsets=whole.offsets[:LONGEST_PASSAGE])
                 found = [(len(groups), 0, *place) for place in _places(example.answer, text, pieces)]
                 spans.extend(found)
                 lengths[row, column], places[row] = len(pieces.ids), places[row] + len(found)

@@ -189,7 +189,7 @@ class LastWordReader(ReaderNetwork):
         return replace(logits, start=logits.start + bonus, end=logits.end + bonus)
 
 
-def model_of(*, full: bool = False) -> RealmModel:
+def model_of(*, full: bool = False, positions: int = TINY.positions) -> RealmModel:
     torch.manual_seed(3)
     transformer = Transformer(TINY)
     frozen = None if full else Transformer(TINY)
@@ -197,7 +197,7 @@ def model_of(*, full: bool = False) -> RealmModel:
         frozen.load_state_dict(transformer.state_dict())
     towers = Towers(transformer, QueryAdapter(16, rank=8), load_tokenizer(), frozen=frozen)
     towers.train_only("all" if full else "adapter")
-    return RealmModel(towers, LastWordReader(TINY, own_global=False), load_tokenizer())
+    return RealmModel(towers, LastWordReader(replace(TINY, positions=positions), own_global=False), load_tokenizer())
 
 
 def index_of(model: RealmModel) -> FixedIndex:
@@ -301,6 +301,16 @@ def test_the_model_is_the_brute_force_sum_over_passages_places_and_the_null_docu
         assert (one is None) == (other is None)
         if one is not None and other is not None:
             torch.testing.assert_close(one, other, atol=2e-4, rtol=2e-3)
+
+
+def test_of_a_passage_that_is_longer_than_the_readers_positions_the_beginning_is_read() -> None:
+    model = model_of(positions=512)
+    example = Example(id="0", question="Who wrote it?", answer="Ann")
+    vectors = torch.zeros(1, 1, 16)
+    filler = " it went on and on" * 200
+    near, beyond = (model([example], [[text]], vectors, 0.1) for text in (f"Ann{filler}", f"{filler} Ann"))
+    assert near.loss.isfinite()
+    assert beyond.loss > near.loss, "what was not read answers nothing"
 
 
 def test_the_source_is_left_out_at_the_documented_rate(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
