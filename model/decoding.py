@@ -123,6 +123,13 @@ def reading_of(
     )
 
 
+def read_closer(
+    reading: Reading, passages: Sequence[str], closer: Sequence[str], *, decode: Callable[[str], Decoded]
+) -> Decoded:
+    """What a reading of passages comes to once each of the `closer` texts was read alone; equal texts are read once."""
+    return agreed(reading, passages, {text: decode(text) for text in dict.fromkeys(closer)})
+
+
 def agreed(reading: Reading, passages: Sequence[str], again: Mapping[str, Decoded]) -> Decoded:
     """The answers of a reading of several passages, after single texts around the likeliest one were read `again`.
 

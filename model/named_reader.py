@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from model.checkpoints import Checkpoint, load_checkpoint
-from model.decoding import Decoded, agreed, cut, decode_blocks, reading_of
+from model.decoding import Decoded, cut, decode_blocks, read_closer, reading_of
 from model.errors import UnsupportedModel
 from model.layers import fastest_dtype
 from model.reader import LONGEST_PASSAGE, OVERLAP, LongformerReader
@@ -50,8 +50,7 @@ class CheckpointReader:
         answers: int = 5,
     ) -> Reading:
         """A reading of passages after each `closer` text, which holds its likeliest answer, was read alone too."""
-        again = {text: self.decode(question, [text])[0] for text in dict.fromkeys(closer)}
-        decoded = agreed(reading, passages, again)
+        decoded = read_closer(reading, passages, closer, decode=lambda text: self.decode(question, [text])[0])
         return self._reading(decoded, reading.relevance, target_error=target_error, answers=answers)
 
     def read_document(

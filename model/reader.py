@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load
 from tokenizers import Tokenizer
 
-from model.decoding import FLOOR, Candidate, Decoded, agreed, cut, decode_blocks, reading_of
+from model.decoding import FLOOR, Candidate, Decoded, cut, decode_blocks, read_closer, reading_of
 from model.encoder import load_tokenizer, word_embeddings
 from model.errors import UnsupportedModel
 from model.layers import Shape, fastest_dtype
@@ -101,8 +101,7 @@ class LongformerReader:
         answers: int = 5,
     ) -> Reading:
         """A reading of passages after each `closer` text, which holds its likeliest answer, was read alone too."""
-        again = {text: self.decode(question, [text])[0] for text in dict.fromkeys(closer)}
-        decoded = agreed(reading, passages, again)
+        decoded = read_closer(reading, passages, closer, decode=lambda text: self.decode(question, [text])[0])
         return self._reading(decoded, reading.relevance, target_error=target_error, answers=answers)
 
     def read_document(
