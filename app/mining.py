@@ -16,6 +16,7 @@ from typing import Literal
 
 from app.pieces import LONGEST_PIECE, join_hits
 from app.related_words import RelatedWords
+from app.retelling import retelling
 from app.scratch_index import Search, sparse_search
 from app.squad_corpus import Corpus, Question, held_out, read_squad
 from app.unanswerable import CHANGES, PLAIN_CHANGES, Change, altered
@@ -29,13 +30,15 @@ from retriever.types import Hit, Passage
 Sure = Callable[[str, Sequence[str]], float]
 """(question, passages) -> how sure a reader is that they answer it."""
 
-Way = Literal["answered", "missing", "elsewhere", "altered", "cut"]
+Way = Literal["answered", "retold", "missing", "elsewhere", "altered", "told of another", "cut"]
 WAYS: dict[Way, float] = {  # how groups are made, and how often
-    "answered": 0.5,
+    "answered": 0.34,
+    "retold": 0.14,  # question and passages tell of something else, alike
     "missing": 0.04,  # the passage that answers was not retrieved
-    "elsewhere": 0.14,  # nor it; instead the one that answers the most similar question of the article
-    "altered": 0.26,  # the question asks for something else about the same
-    "cut": 0.06,  # the passage lacks the sentence that answers
+    "elsewhere": 0.11,  # nor it; instead the one that answers the most similar question of the article
+    "altered": 0.16,  # the question asks for something else about the same
+    "told of another": 0.16,  # the passages tell of something else, the question does not
+    "cut": 0.05,  # the passage lacks the sentence that answers
 }
 FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 2, 8
@@ -168,6 +171,14 @@ def _group(
         for start, end in question.answers
         if answered and excerpt.article == question.article and excerpt.holds((start, end))
     ]
+    if way in ("retold", "told of another") and places:
+        made = retelling(
+            text, passages=texts, answers=places, others=article.mentions, alike=corpus.alike, chance=chance
+        )
+        if made is not None:
+            moved = [(at, made.moved(texts[at], start), made.moved(texts[at], end)) for at, start, end in places]
+            text, places = (made(text), moved) if way == "retold" else (text, [])
+            texts = [made(one) for one in texts]
     return MinedGroup(
         id=question.id,
         question=text,

@@ -144,19 +144,29 @@ def swapped(
     The other stands in the passage with `inside`, nowhere in it without. None where the question has none that stands
     in the passage, or `others` offers nothing to put in its place.
     """
-    here = [mention for mention in mentions(question) if mention.text in passage]
-    here = [mention for mention in here if mention.kind != "name" or len(mention.text) >= SHORTEST_NAME]
+    here = [mention for mention in named(question) if mention.text in passage]
     chance.shuffle(here)
     for mention in here:
-        fitting = sorted({it.text for it in others if it.kind == mention.kind and (it.text in passage) is inside})
-        fitting = [text for text in fitting if text not in question and not _may_be_one(text, mention.text)]
-        if mention.kind == "name":
-            near = alike(mention.text, [text for text in fitting if len(text) >= SHORTEST_NAME])
-        else:
-            near = sorted(fitting, key=lambda text, one=_value(mention.text): abs(log(_value(text) / one)))  # type: ignore[misc]
+        fitting = [it for it in others if (it.text in passage) is inside and it.text not in question]
+        near = alternatives(mention, fitting, alike=alike)
         if near:
-            return question[: mention.start] + chance.choice(near[:MOST_ALIKE]) + question[mention.end :]
+            return question[: mention.start] + chance.choice(near) + question[mention.end :]
     return None
+
+
+def named(question: str) -> list[Mention]:
+    """The names and numbers of a question that others may take the place of."""
+    return [it for it in mentions(question) if it.kind != "name" or len(it.text) >= SHORTEST_NAME]
+
+
+def alternatives(mention: Mention, others: Sequence[Mention], *, alike: Alike) -> list[str]:
+    """Which of the others may take a name's or number's place: like names, near numbers, at most MOST_ALIKE."""
+    fitting = sorted({it.text for it in others if it.kind == mention.kind and not _may_be_one(it.text, mention.text)})
+    if mention.kind == "name":
+        near = alike(mention.text, [text for text in fitting if len(text) >= SHORTEST_NAME])
+    else:
+        near = sorted(fitting, key=lambda text, one=_value(mention.text): abs(log(_value(text) / one)))  # type: ignore[misc]
+    return list(near[:MOST_ALIKE])
 
 
 def replaced(question: str, *, passage: str, related: Related, chance: random.Random) -> str | None:
