@@ -18,7 +18,7 @@ from app.pieces import LONGEST_PIECE, join_hits
 from app.related_words import RelatedWords
 from app.retelling import retelling
 from app.scratch_index import Search, sparse_search
-from app.squad_corpus import Corpus, Question, held_out, read_squad
+from app.squad_corpus import Article, Corpus, Question, held_out, read_squad
 from app.unanswerable import CHANGES, PLAIN_CHANGES, Change, altered
 from model.decoding import FLOOR
 from model.encoder import MiniLMEncoder
@@ -44,6 +44,7 @@ FROM_OTHERS = 0.25  # the share of negatives that come from other articles
 FEWEST, MOST = 2, 8
 ALONE = 0.5  # the share of groups of one text alone, as a short inline text is read
 PARAGRAPH = 0.7  # of those, the share that shows a paragraph of the article; the others show a stretch of passages
+CLOSE = 0.12  # and the share that shows only the sentences of the answer, as an unsure answer's are read again
 POOL = 24
 
 
@@ -202,16 +203,33 @@ def _surroundings(corpus: Corpus, passage: Passage, question: Question, chance: 
     """What a short inline text around a passage may be: its paragraph, or one to three passages in a row."""
     name = str(passage.document_id)
     article = corpus.articles[name]
+    inside = [span for span in question.answers if passage.start <= span[0] and span[1] <= passage.end]
+    inside = inside if name == question.article else []
+    if inside and chance.random() < CLOSE:
+        return _close(name, article, inside[0], chance)
     if chance.random() < PARAGRAPH:
-        inside = [span for span in question.answers if passage.start <= span[0] and span[1] <= passage.end]
-        at = inside[0][0] if inside and name == question.article else (passage.start + passage.end) // 2
-        start, end = next(bounds for bounds in reversed(article.paragraphs) if bounds[0] <= at)
+        at = inside[0][0] if inside else (passage.start + passage.end) // 2
+        start, end = _paragraph(article, at)
         if corpus.count([article.text[start:end]])[0] <= LONGEST_PIECE:
             return _Excerpt(article=name, start=start, end=end)
     first = max(0, passage.ordinal - chance.randint(0, 1))
     row = article.passages[first : passage.ordinal + 1 + chance.randint(0, 1)]
     pieces = _joined(corpus, row)
     return next(it for it in pieces if it.start <= passage.start and passage.end <= it.end)
+
+
+def _close(name: str, article: Article, span: tuple[int, int], chance: random.Random) -> _Excerpt:
+    """The sentences that a span touches, and at most one more on each side, of its paragraph."""
+    start, end = _paragraph(article, span[0])
+    sentences = list(split_sentences(article.text[start : max(end, span[1])]))
+    touched = [n for n, it in enumerate(sentences) if start + it.start < span[1] and span[0] < start + it.end]
+    first = max(0, touched[0] - chance.randint(0, 1))
+    last = min(len(sentences) - 1, touched[-1] + chance.randint(0, 1))
+    return _Excerpt(article=name, start=start + sentences[first].start, end=start + sentences[last].end)
+
+
+def _paragraph(article: Article, at: int) -> tuple[int, int]:
+    return next(bounds for bounds in reversed(article.paragraphs) if bounds[0] <= at)
 
 
 def _joined(corpus: Corpus, passages: Sequence[Passage]) -> list[_Excerpt]:

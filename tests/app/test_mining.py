@@ -99,6 +99,22 @@ def test_a_question_may_meet_the_paragraph_that_answers_the_most_similar_one(
         assert any(answer in passage for passage in group.passages)
 
 
+def test_what_is_shown_alone_may_be_the_sentences_of_the_answer_only(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mining, "WAYS", {"answered": 1.0})
+    monkeypatch.setattr(mining, "CLOSE", 1.0)
+    with sparse_search(list(corpus.passages.values())) as search:
+        mined = list(groups(corpus, corpus.questions, search, seed=0, alone=1.0))
+    assert len(mined) == len(corpus.questions)
+    for group in mined:
+        thing, town = group.id.split()
+        first = f"The {thing} keeper of {town} was Ada {town}son."
+        second = f"The {thing} of the old quarter was mended in the year 0 by masons."
+        assert group.passages in ([first], [f"{first} {second}"])
+        assert group.answers
+
+
 def test_a_question_that_is_asked_again_of_its_article_is_never_called_unanswerable(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
