@@ -10,7 +10,9 @@ to `validation.jsonl`, the rest to `train.jsonl`, in the format of model/trainin
     mixed          for model/training/query_layers.py: a query with all that answers it and its shares of BM25, and
                    `corpus.jsonl`; with --read, for so many of them the reader's relevance of the twenty passages that
                    the mix finds first
-    spans          examples of model/training/realm.py: sentences with a name, number or date masked, and `corpus.jsonl`
+    questions      examples of model/training/realm.py, and `corpus.jsonl`: the queries of a set that has a column
+                   `answers`, [str or null], where they have one
+    spans          as questions, of a corpus that has none: sentences with a name, number or date masked
 """
 
 import argparse
@@ -22,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -38,8 +40,8 @@ from model.training.realm import Example
 from retriever.sparse import Scored
 from retriever.types import Passage
 
-Step = Literal["cloze", "contrastive", "distillation", "mixed", "spans"]
-STEPS: tuple[Step, ...] = ("cloze", "contrastive", "distillation", "mixed", "spans")
+Step = Literal["cloze", "contrastive", "distillation", "mixed", "questions", "spans"]
+STEPS: tuple[Step, ...] = get_args(Step)
 Find = Callable[[str, int], list[int]]  # a query, how many -> places of passages, best first
 ScoredSearch = Callable[[str, int], Sequence[Scored]]
 Read = Callable[[str, Sequence[str]], Sequence[float]]  # a question, passages -> relevance logits
@@ -54,12 +56,16 @@ SKIPPED = 0.2  # of hard negatives, by chance: otherwise the same few would alwa
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Passages, queries, the places of the passages that answer each, and which queries are held out."""
+    """Passages, queries, the places of the passages that answer each, which queries are held out, and their answers.
+
+    An answer is a string that stands in a passage that answers; None where there is no such string.
+    """
 
     passages: list[str]
     queries: list[str]
     positive: list[list[int]]
     held: list[bool]
+    answers: list[str | None]
 
     @classmethod
     def read(cls, path: Path, *, most: int | None = None) -> "RetrievalSet":
@@ -70,9 +76,10 @@ class RetrievalSet:
         data = json.loads(path.read_text(encoding="utf-8"))
         if most is not None:
             data = _part(data, most)
-        found = cls(**{name: data[name] for name in ("passages", "queries", "positive", "held")})
-        if not len(found.queries) == len(found.positive) == len(found.held):
-            raise ValueError(f"'{path}': queries, positive and held must be of one length")
+        answers = data.get("answers", [None] * len(data["queries"]))
+        found = cls(**{name: data[name] for name in ("passages", "queries", "positive", "held")}, answers=answers)
+        if not len(found.queries) == len(found.positive) == len(found.held) == len(answers):
+            raise ValueError(f"'{path}': queries, positive, held and answers must be of one length")
         return found
 
 
@@ -92,6 +99,7 @@ def _part(data: dict[str, list[Any]], most: int) -> dict[str, list[Any]]:
         "queries": [data["queries"][row] for row in asked],
         "positive": [[new[each] for each in data["positive"][row]] for row in asked],
         "held": [data["held"][row] for row in asked],
+        **({"answers": [data["answers"][row] for row in asked]} if "answers" in data else {}),
     }
 
 
@@ -155,6 +163,13 @@ def read_best(folder: Path, towers: Towers, read: Read, *, most: int, seed: int)
     partly.replace(path)
 
 
+def question_examples(data: RetrievalSet) -> Iterator[tuple[Example, bool]]:
+    """Each query that has an answer, and whether it is held out. No passage was its source: all may be retrieved."""
+    for place, (query, answer, held) in enumerate(zip(data.queries, data.answers, data.held, strict=True)):
+        if answer is not None:
+            yield Example(id=str(place), question=query, answer=answer), held
+
+
 def span_examples(data: RetrievalSet, *, seed: int) -> Iterator[tuple[Example, bool]]:
     """A masked sentence of each passage that has a name, number or date, and whether it is held out."""
     texts = dict(enumerate(data.passages))
@@ -206,9 +221,9 @@ def make(data: RetrievalSet, out: Path, *, step: Step, find: Find, read: Read, s
         _write_corpus(out, data.passages)
         with sparse_index([_keyed(key, text) for key, text in enumerate(data.passages)]) as index:
             return _write(out, mixed_rows(data, index.search))
-    if step == "spans":
+    if step in ("questions", "spans"):
         _write_corpus(out, data.passages)
-        return _write(out, span_examples(data, seed=seed))
+        return _write(out, question_examples(data) if step == "questions" else span_examples(data, seed=seed))
     pairs = contrastive_pairs(data, find, seed=seed)
     if step == "distillation":
         pairs = ((with_relevance(pair, read), held) for pair, held in pairs)

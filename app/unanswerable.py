@@ -41,7 +41,7 @@ SHORTEST_NAME = 3
 _STEM = 4  # names with a word that begins with the same letters may be forms of one
 
 _NAME = re.compile(r"\b[A-Z][\w-]*(?:\s(?:(?:of|of the|de|van|von)\s)?[A-Z][\w-]*)*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:\n\"“])\s*$")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:\n\"“‘]|(?<!\w)')\s*$")
 _YEAR = re.compile(r"\b1\d{3}\b|\b20\d{2}\b")
 _NUMBER = re.compile(r"\b\d+(?:[.,]\d+)*\b")
 _COMMON = """

@@ -29,13 +29,16 @@ def _literal_answers(sections: list[str], question: Mapping[str, Any]) -> tuple[
     """The first of the question's sections in which an answer stands, and every answer that stands there."""
     named = [int(number) - 1 for number in re.findall(r"\d+", str(question["sections"]))]
     for place in (number for number in named if 0 <= number < len(sections)):
-        answers = [found for answer in dict.fromkeys(question["answers"]) if (found := _find(sections[place], answer))]
+        answers = [
+            found for answer in dict.fromkeys(question["answers"]) if (found := word_for_word(sections[place], answer))
+        ]
         if answers:
             return place, answers
     return None
 
 
-def _find(section: str, answer: str) -> dict[str, Any] | None:
+def word_for_word(section: str, answer: str) -> dict[str, Any] | None:
+    """Where an answer stands in a section as whole words, in SQuAD's form; in any case where not in its own."""
     words = answer.strip().rstrip(".").split()
     if not words:
         return None

@@ -1,8 +1,9 @@
 """Retrieval sets to train on, in the format of `app/retriever_mining.py`, from the training sets of other kinds.
 
-    {"passages": [str], "group": [document of each], "queries": [str], "positive": [[passage, ...]], "held": [bool]}
+    {"passages": [str], "group": [document of each], "queries": [str], "positive": [[passage, ...]], "held": [bool],
+     "answers": [str or null]}
 
-A tenth of the documents is held out, with all that is asked of it: those train nothing, and choose.
+An answer stands word for word in one of the passages that answer; null where none does, or the set has none. A tenth of the documents is held out, with all that is asked of it: those train nothing, and choose.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import retrieval_sets
+from bench.qa_sets import word_for_word
 from bench.records import letters_of, read_jsonl
 from retriever.sentences import split_sentences
 
@@ -26,15 +28,15 @@ class _Making:
     def __init__(self) -> None:
         self.passages: list[str] = []
         self.groups: list[str] = []
-        self.asked: list[tuple[str, list[int], str]] = []
+        self.asked: list[tuple[str, list[int], str, str | None]] = []
 
     def add(self, document: str, text: str) -> int:
         self.passages.append(text)
         self.groups.append(document)
         return len(self.passages) - 1
 
-    def ask(self, document: str, query: str, positive: Iterable[int]) -> None:
-        self.asked.append((" ".join(query.split()), list(positive), document))
+    def ask(self, document: str, query: str, positive: Iterable[int], *, answer: str | None = None) -> None:
+        self.asked.append((" ".join(query.split()), list(positive), document, answer))
 
     def columns(self) -> dict[str, list[Any]]:
         number = {name: place for place, name in enumerate(dict.fromkeys(self.groups))}
@@ -43,9 +45,10 @@ class _Making:
         return {
             "passages": self.passages,
             "group": [number[name] for name in self.groups],
-            "queries": [query for query, _, _ in self.asked],
-            "positive": [positive for _, positive, _ in self.asked],
-            "held": [document in held for _, _, document in self.asked],
+            "queries": [query for query, _, _, _ in self.asked],
+            "positive": [positive for _, positive, _, _ in self.asked],
+            "held": [document in held for _, _, document, _ in self.asked],
+            "answers": [answer for _, _, _, answer in self.asked],
         }
 
 
@@ -57,7 +60,7 @@ def squad(path: Path) -> dict[str, list[Any]]:
         for paragraph in article["paragraphs"]:
             place = made.add(name, paragraph["context"])
             for row in paragraph["qas"]:
-                made.ask(name, row["question"], [place])
+                made.ask(name, row["question"], [place], answer=row["answers"][0]["text"])
     return made.columns()
 
 
@@ -70,7 +73,10 @@ def fairytaleqa(path: Path) -> dict[str, list[Any]]:
             named = [int(number) - 1 for number in re.findall(r"\d+", str(row["sections"]))]
             positive = [places[number] for number in named if 0 <= number < len(places)]
             if positive:
-                made.ask(story["id"], row["question"], positive)
+                texts = [made.passages[each] for each in positive]
+                found = (word_for_word(text, answer) for answer in row["answers"] for text in texts)
+                literal = next(filter(None, found), None)
+                made.ask(story["id"], row["question"], positive, answer=literal and literal["text"])
     return made.columns()
 
 

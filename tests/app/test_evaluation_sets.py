@@ -59,13 +59,19 @@ def test_stories_to_train_on_are_written_in_squad_s_format(tmp_path: Path):
 
 def test_sets_to_train_a_retriever_on_name_what_answers_and_hold_whole_documents_out(tmp_path: Path):
     stories = [
-        {"id": f"s{n}", "sections": ["a", "b"], "questions": [{"question": "q?", "sections": "2,1"}]} for n in range(40)
+        {
+            "id": f"s{n}",
+            "sections": ["an elf", "b"],
+            "questions": [{"question": "q?", "sections": "2,1", "answers": each}],
+        }
+        for n, each in enumerate([["An  elf"], ["a gnome"]] * 20)
     ]
     found = retrieval_training.fairytaleqa(rows_file(tmp_path / "f.jsonl", stories))
     assert found["positive"][7] == [15, 14]
     assert found["group"][14:16] == [7, 7]
+    assert found["answers"][:2] == ["an elf", None]
     assert 0 < sum(found["held"]) < 15
-    paragraph = {"context": "One two.", "qas": [{"question": "Who\n is?"}]}
+    paragraph = {"context": "One two.", "qas": [{"question": "Who\n is?", "answers": [{"text": "two"}]}]}
     (tmp_path / "s.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph, paragraph]}]}))
     squad = retrieval_training.squad(tmp_path / "s.json")
     assert squad == {
@@ -74,6 +80,7 @@ def test_sets_to_train_a_retriever_on_name_what_answers_and_hold_whole_documents
         "queries": ["Who is?"] * 2,
         "positive": [[0], [1]],
         "held": [True] * 2,  # of each set at least one document
+        "answers": ["two"] * 2,
     }
     answer = " ".join(f"Sentence {n} has just these seven words." for n in range(40))
     asked = [{"doc": "d", "question": "what?", "answer": answer}, {"doc": "d", "question": "none?", "answer": " "}]

@@ -21,6 +21,7 @@ DATA = RetrievalSet(
     queries=[f"When was the mill in Town{n} built?" for n in range(60)],
     positive=[[n] for n in range(60)],
     held=[n % 10 == 0 for n in range(60)],
+    answers=[str(1700 + n) if n % 2 else None for n in range(60)],
 )
 
 
@@ -85,6 +86,8 @@ def test_a_part_of_a_set_is_whole_documents_with_all_that_they_answer(tmp_path: 
     columns["positive"] = [[n, (n + 1) % 60] if n % 4 == 3 else [n] for n in range(60)]
     (tmp_path / "set.json").write_text(json.dumps(columns))
     part = RetrievalSet.read(tmp_path / "set.json", most=22)
+    for query, answer in zip(part.queries, part.answers, strict=True):
+        assert answer == DATA.answers[DATA.queries.index(query)]
     assert len(part.passages) == 20
     documents = {PASSAGES.index(text) // 4 for text in part.passages}
     assert len(documents) == 5
@@ -108,6 +111,17 @@ def test_a_span_example_knows_its_passage_and_its_answer_stands_there() -> None:
         assert example.answer not in example.question.removesuffix(".").split()
 
 
+def test_a_query_with_an_answer_is_an_example_that_may_retrieve_any_passage(tmp_path: Path) -> None:
+    assert make(DATA, tmp_path, step="questions", find=find, read=read, seed=0) == {"train": 30, "validation": 0}
+    examples = read_examples(tmp_path / "train.jsonl")
+    assert [(one.question, one.answer) for one in examples[:2]] == [
+        (DATA.queries[1], "1701"),
+        (DATA.queries[3], "1703"),
+    ]
+    assert {one.source for one in examples} == {None}
+    assert read_corpus(tmp_path / "corpus.jsonl") == dict(enumerate(PASSAGES))
+
+
 @pytest.mark.parametrize("step", ["cloze", "contrastive", "distillation", "spans"])
 def test_what_is_written_is_what_the_recipes_read_and_nothing_is_in_both_files(tmp_path: Path, step) -> None:  # type: ignore[no-untyped-def]
     counts = make(DATA, tmp_path, step=step, find=find, read=read, seed=0)
@@ -125,7 +139,7 @@ def test_what_is_written_is_what_the_recipes_read_and_nothing_is_in_both_files(t
 
 def test_a_set_whose_columns_do_not_fit_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "set.json"
-    file.write_text(json.dumps({"passages": ["a"], "queries": ["q"], "positive": [], "held": [True]}))
+    file.write_text(json.dumps({"passages": ["a"], "queries": ["q"], "positive": [[0]], "held": [True], "answers": []}))
     with pytest.raises(ValueError, match="of one length"):
         RetrievalSet.read(file)
 
