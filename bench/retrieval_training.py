@@ -3,7 +3,8 @@
     {"passages": [str], "group": [document of each], "queries": [str], "positive": [[passage, ...]], "held": [bool],
      "answers": [str or null]}
 
-An answer stands word for word in one of the passages that answer; null where none does, or the set has none. A tenth of the documents is held out, with all that is asked of it: those train nothing, and choose.
+An answer stands word for word in one of the passages that answer; null where none does, or the set has none. A tenth of
+the documents is held out, with all that is asked of it: those train nothing, and choose.
 """
 
 import json
