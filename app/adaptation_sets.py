@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.pseudo_questions import PseudoKind, PseudoQuestion, Rarity, pseudo_questions, stretch_questions
-from app.unanswerable import Related
+from app.related_words import Related
 from retriever.types import Passage
 
 Found = Iterable[tuple[Passage, NDArray[np.float32] | None]]

@@ -29,7 +29,7 @@ from app.encoders import Encoders
 from app.errors import NotTried
 from app.evaluation.ranking import ndcg_at, recall_at
 from app.evaluation.statistics import bootstrap, paired_bootstrap
-from app.related_words import SAME, RelatedWords
+from app.related_words import RelatedWords
 from app.schemas import (
     AdaptCounts,
     AdaptedMix,
@@ -180,9 +180,7 @@ class Run:
         before = self._before
         ids = self._store.matching(self._tenant, collection=self._name)
         found = self._store.visible_passages(self._tenant, ids, encoder=before.vectors, collection=self._name)
-        questions = make_questions(
-            itertools.islice(found, MOST_PASSAGES), self._given, related=RelatedWords(SAME), seed=13
-        )
+        questions = make_questions(itertools.islice(found, MOST_PASSAGES), self._given, related=RelatedWords(), seed=13)
         unusable = questions.unusable
         if len(questions.judge) < FEWEST_JUDGED:
             reason = f"too little to judge by: {len(questions.judge)} questions, {FEWEST_JUDGED} are needed"

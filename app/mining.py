@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 from app.pieces import LONGEST_PIECE, join_hits
-from app.related_words import RelatedWords
 from app.retelling import retelling
 from app.scratch_index import Search, sparse_search
 from app.squad_corpus import Article, Corpus, Question, held_out, read_squad
@@ -137,7 +136,6 @@ def _group(
                 passage=kept.text,
                 others=article.mentions,
                 asked=[other.text for other in corpus.similar[question.id]],
-                related=corpus.related,
                 alike=corpus.alike,
                 chance=chance,
                 changes=changes,
@@ -315,9 +313,7 @@ def main() -> None:
     options = parser.parse_args()
     encoder = MiniLMEncoder.load()
     hardest = None if options.reader is None else Hardest(sure=sureness(options.reader), tries=options.tries)
-    corpus = read_squad(
-        options.set, count=encoder.count_word_pieces, related=RelatedWords(), encode=encoder.encode_queries
-    )
+    corpus = read_squad(options.set, count=encoder.count_word_pieces, encode=encoder.encode_queries)
     chance = random.Random(options.seed)  # noqa: S311 - not a secret
     held = held_out(corpus.articles, options.validation)
     options.out.mkdir(parents=True, exist_ok=True)

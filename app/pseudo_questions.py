@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.unanswerable import Mention, Related, mentions
+from app.related_words import Related
+from app.unanswerable import Mention, mentions
 from retriever.sentences import split_sentences
 
 PseudoKind = Literal["sentence", "masked", "keywords", "question", "reworded", "paraphrased", "joined", "topic"]

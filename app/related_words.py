@@ -1,17 +1,18 @@
-"""Words of like kind and another meaning, or of one meaning, by the encoder's word embeddings.
+"""Words that many use for the same, by the encoder's word embeddings: kids for children, constructed for built."""
 
-teachers -> nurses and buy -> eat between the cosines of OTHERS, children -> kids and built -> constructed in SAME.
-"""
-
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from model.encoder import load_tokenizer, word_embeddings
 
-OTHERS = (0.25, 0.55)  # cosines: nearer ones mostly mean the same, farther ones have nothing to do with it
-SAME = (0.4, 1.0)  # of words that many would use for the same: car and vehicle, kids and children
+SAME = 0.4  # the cosine from which on words mostly mean the same: car and vehicle, kids and children
+NEARLY_SAME = 0.5  # from which on but few do not
 SHORTEST = 3
+Related = Callable[[str], Sequence[str]]
+"""A word -> other words for the same, nearest first."""
+
 _STEM = 4  # words that begin with the same letters are forms of each other
 _ENDINGS = ("ing", "ed", "ly", "est", "er", "al", "ic", "tion", "ness", "ity", "s")
 
@@ -19,9 +20,9 @@ _ENDINGS = ("ing", "ed", "ly", "est", "er", "al", "ic", "tion", "ness", "ity", "
 class RelatedWords:
     """Looks up neighbours among the whole words of the encoder's vocabulary."""
 
-    def __init__(self, band: tuple[float, float] = OTHERS) -> None:
-        """`band`: the cosines between which words are related."""
-        self._band = band
+    def __init__(self, least: float = SAME) -> None:
+        """`least`: the cosine from which on words are related."""
+        self._least = least
         vocabulary = load_tokenizer().get_vocab()
         chosen = sorted(
             (row, word)
@@ -43,7 +44,7 @@ class RelatedWords:
         if row is None:
             return ()
         cosines = self._vectors @ self._vectors[row]
-        near = np.flatnonzero((cosines >= self._band[0]) & (cosines <= self._band[1]))
+        near = np.flatnonzero(cosines >= self._least)
         near = near[np.lexsort((near, -cosines[near]))]
         found = [self._words[at] for at in near if self._words[at][:_STEM] != word[:_STEM]]
         ending = next((ending for ending in _ENDINGS if word.endswith(ending)), "")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from app.like_names import Encode, LikeNames
-from app.unanswerable import Alike, Mention, Related, mentions
+from app.unanswerable import Alike, Mention, mentions
 from retriever.chunking import WordPieceCounter, split
 from retriever.parsing import parse_text
 from retriever.types import Passage
@@ -49,11 +49,10 @@ class Corpus:
     similar: dict[str, list[Question]]  # by the question's id, of the same article, most similar first
     repeated: set[str]  # ids of questions that are asked of their article more than once, in nearly the same words
     count: WordPieceCounter
-    related: Related
     alike: Alike
 
 
-def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Related, encode: Encode) -> Corpus:
+def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, encode: Encode) -> Corpus:
     """Files in SQuAD's format, each article whole, a paragraph a line."""
     articles: dict[str, Article] = {}
     passages: dict[int, Passage] = {}
@@ -96,7 +95,6 @@ def read_squad(paths: Sequence[Path], *, count: WordPieceCounter, related: Relat
         similar=similar,
         repeated=repeated,
         count=count,
-        related=related,
         alike=LikeNames(encode),
     )
 

@@ -1,8 +1,9 @@
 """Questions that look answerable and are not, made by code from those that are.
 
 Ways that SQuAD 2.0's annotators took too (Rajpurkar, Jia and Liang 2018, table 2): an entity or a number swapped for
-another of its kind, a negation inserted, a word turned into its opposite or replaced by a related one, a condition put
-in that another question has.
+another of its kind, a negation inserted, a word turned into its opposite, a condition put in that another question has.
+No word is replaced by a merely related one: those near in meaning often mean the same, and a reader who learns that
+they don't takes nothing for answered that is asked in other words.
 """
 
 import random
@@ -16,26 +17,19 @@ from typing import Literal
 from app.opposites import OPPOSITE
 
 Kind = Literal["year", "number", "name"]
-Change = Literal["swapped for absent", "swapped for present", "conditioned", "replaced", "opposite", "negated"]
+Change = Literal["swapped for absent", "swapped for present", "conditioned", "opposite", "negated"]
 CHANGES: dict[Change, float] = {  # how questions are changed, and how often
-    "swapped for absent": 0.20,
-    "swapped for present": 0.20,
-    "conditioned": 0.25,
-    "replaced": 0.15,
-    "opposite": 0.15,
-    "negated": 0.05,
+    "swapped for absent": 0.27,
+    "swapped for present": 0.27,
+    "conditioned": 0.15,
+    "opposite": 0.25,
+    "negated": 0.06,
 }
-# Those after which a question nearly always asks for something else. A related word may mean the same, and a condition
-# may hold.
-PLAIN_CHANGES: dict[Change, float] = {
-    change: share for change, share in CHANGES.items() if change not in ("conditioned", "replaced")
-}
-Related = Callable[[str], Sequence[str]]
-"""A word -> words of like kind and another meaning, nearest first."""
+# Those after which a question nearly always asks for something else: a condition may hold.
+PLAIN_CHANGES: dict[Change, float] = {change: share for change, share in CHANGES.items() if change != "conditioned"}
 Alike = Callable[[str, Sequence[str]], Sequence[str]]
 """A name, others -> the others, those first that name a thing of like kind."""
 
-MOST_RELATED = 24
 MOST_ALIKE = 6  # a person's name is to be replaced by a person's: farther ones make questions that nobody would ask
 SHORTEST_NAME = 3
 _STEM = 4  # names with a word that begins with the same letters may be forms of one
@@ -49,11 +43,6 @@ _COMMON = """
     when where which who whom whose why with he she they his her its there as after before during since
 """
 _NOT_A_NAME = frozenset(_COMMON.split())
-_PLAIN = """
-    been being not into also many much more most other another such some any all each one two than then but only
-    name type kind used use called known made make has have had can could will would should must may might
-"""
-_KEPT = _NOT_A_NAME | frozenset(_PLAIN.split())  # words whose change leaves what was asked, or no question
 _AUXILIARY = re.compile(r"\b(did|does|do|was|were|is|are|has|have|had|can|could|will|would|should|must|may)\b", re.I)
 _LINK = "in|on|at|of|for|by|from|with|during|after|before|under|against|about|into|near|between|among|within|through"
 _VERB = "did|do|does|was|were|is|are|has|have|had|can|could|will|would|should|must|may|might|be|been"
@@ -97,7 +86,6 @@ def altered(
     passage: str,
     others: Sequence[Mention],
     asked: Sequence[str],
-    related: Related,
     alike: Alike,
     chance: random.Random,
     changes: Mapping[Change, float] = CHANGES,
@@ -116,7 +104,6 @@ def altered(
         "swapped for absent": lambda: swap(inside=False),
         "swapped for present": lambda: swap(inside=True),
         "conditioned": lambda: conditioned(question, passage=passage, asked=asked, chance=chance),
-        "replaced": lambda: replaced(question, passage=passage, related=related, chance=chance),
         "opposite": lambda: opposite(question, chance=chance),
         "negated": lambda: negated(question),
     }
@@ -167,18 +154,6 @@ def alternatives(mention: Mention, others: Sequence[Mention], *, alike: Alike) -
     else:
         near = sorted(fitting, key=lambda text, one=_value(mention.text): abs(log(_value(text) / one)))  # type: ignore[misc]
     return list(near[:MOST_ALIKE])
-
-
-def replaced(question: str, *, passage: str, related: Related, chance: random.Random) -> str | None:
-    """The question with one ordinary word replaced by a related one that is not in the passage; None without any."""
-    taken = {word.casefold() for text in (question, passage) for word in re.findall(r"\w+", text)}
-    places = [match for match in re.finditer(r"\b[a-z]{3,}\b", question) if match.group() not in _KEPT]
-    chance.shuffle(places)
-    for place in places:
-        fitting = [word for word in related(place.group())[:MOST_RELATED] if word not in taken]
-        if fitting:
-            return question[: place.start()] + chance.choice(fitting) + question[place.end() :]
-    return None
 
 
 def conditioned(question: str, *, passage: str, asked: Sequence[str], chance: random.Random) -> str | None:

@@ -48,7 +48,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
         data.append({"title": thing, "paragraphs": paragraphs})
     path = tmp_path_factory.mktemp("squad") / "set.json"
     path.write_text(json.dumps({"data": data}))
-    return read_squad([path], count=count_words, related=lambda word: (), encode=encode)
+    return read_squad([path], count=count_words, encode=encode)
 
 
 def test_groups_say_where_the_answer_stands_or_rightly_that_it_does_not(corpus: Corpus) -> None:
