@@ -6,6 +6,7 @@
 # make eval    quality on ../shared/data/dev (or DATA=DIR) -> bench/results
 # make bench   speed -> bench/results; make bench-attention: our Longformer beside Hugging Face's
 # make bench-reading   F1 over passages read, and over the length of a text that is read whole
+# make bench-domains   answers from contracts, manuals, minutes and other kinds of documents that no reader was trained on
 # make bench-collection   what the retriever is worth to answers from many documents together
 # make bench-summaries   whether summaries that are asked for answer, and what a whole book costs
 # make bench-perplexity  what a longer memory is worth to the language model
@@ -39,7 +40,7 @@ TORCH := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' constraints.txt)
 TCMALLOC := $(shell PATH="$$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's/.*libtcmalloc_minimal\.so\.4 .*=> //p' | head -n 1)
 FAST := $(if $(TCMALLOC),LD_PRELOAD=$(TCMALLOC))
 
-.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading bench-adaptation bench-collection bench-summaries bench-perplexity security chaos hostile fuzz memory eval train-reader clean
+.PHONY: help install run test check format lock licences sbom bench bench-attention bench-reading bench-adaptation bench-collection bench-domains bench-summaries bench-perplexity security chaos hostile fuzz memory eval train-reader clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -106,6 +107,9 @@ bench-perplexity: $(VENV)/.installed-dev
 
 bench-collection: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.collection --data $(DATA) $(BENCH_ARGS)
+
+bench-domains: $(VENV)/.installed-dev
+	$(FAST) $(BIN)/python -m bench.domains $(BENCH_ARGS)
 
 bench-adaptation: $(VENV)/.installed-dev
 	$(FAST) $(BIN)/python -m bench.adaptation --data $(DATA) $(BENCH_ARGS)
